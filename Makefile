@@ -1,5 +1,55 @@
-# Causeway's targets. `make help` lists them.
+# Causeway's targets; `make help` lists them. Needs git, Go and Node; `make test`
+# installs what else it needs where it can (scripts/setup.sh).
 .DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+ARGS ?=
+
+.PHONY: help run build check test test-go test-web test-e2e bench clean
+
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
-.PHONY: help
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12 | sed 's/^/  make /'
+
+run: build ## build everything, start it, print the addresses to open (ARGS="--listen :8080" for flags)
+	@exec bin/causeway serve $(ARGS)
+
+build: web/node_modules/.ready ## one self-contained bin/causeway, with the front end inside
+	@npm --prefix web run --silent build
+	@CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/causeway ./cmd/causeway
+
+web/node_modules/.ready: web/package-lock.json
+	@scripts/setup.sh toolchain
+	@npm --prefix web ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+check: web/node_modules/.ready ## the quick gate: format, vet, staticcheck, architecture, types, known vulnerabilities
+	@test -z "$$(gofmt -l cmd internal *.go | tee /dev/stderr)" || { echo 'check: run gofmt -w on these files' >&2; exit 1; }
+	@go vet ./...
+	@go run $(STATICCHECK) ./...
+	@go test -count=1 .
+	@npm --prefix web run --silent check
+	@scripts/vulncheck.sh $(GOVULNCHECK)
+	@echo 'check: ok'
+
+test: ## every test there is: Go with -race, web, the real binary, real browsers
+	@scripts/setup.sh test
+	@$(MAKE) --no-print-directory check test-web build test-go test-e2e
+
+test-go: ## Go tests, with the race detector
+	@CAUSEWAY_TEST_COTURN=1 go test -race -timeout 10m ./...
+
+test-web: web/node_modules/.ready ## unit tests of the front end
+	@npm --prefix web test --silent
+
+test-e2e: build ## browser tests against bin/causeway
+	@scripts/e2e.sh
+
+bench: build ## what later numbers are compared with (docs/benchmarks.md)
+	@bin/causeway bench start
+
+clean: ## remove what was built
+	@rm -rf bin web/node_modules
+	@find internal/web/dist -mindepth 1 ! -name .gitignore -delete

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Runs the browser tests against bin/causeway, in a network namespace of their own: loopback, and a
+# LAN with one address (10.77.0.1), so that no packet leaves and no port is taken. Where namespaces
+# can't be made, they run on the machine's own network; the tests of a LAN need an address there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ "${1:-}" = inside ]; then
+  shift
+  ip link set lo up
+  # One end of a pair is the LAN's interface; the other only has to exist.
+  ip link add lan0 type veth peer name lan1
+  ip addr add 10.77.0.1/24 dev lan0
+  ip link set lan0 up
+  ip link set lan1 up
+  ip route add default via 10.77.0.254 dev lan0
+  export CAUSEWAY_E2E_LAN=10.77.0.1
+  exec node --test --test-concurrency=1 --test-timeout=600000 "$@"
+fi
+
+tests=("$@")
+[ ${#tests[@]} -gt 0 ] || tests=(web/e2e/*.test.mjs)
+flags=(-n)
+[ "$(id -u)" = 0 ] || flags=(-rn)
+if unshare "${flags[@]}" true 2>/dev/null; then
+  exec unshare "${flags[@]}" "$0" inside "${tests[@]}"
+fi
+echo 'e2e: no network namespace can be made here; the tests run on the network of this machine' >&2
+exec node --test --test-concurrency=1 --test-timeout=600000 "${tests[@]}"
