@@ -50,6 +50,7 @@ type TLS struct {
 	ACMEDomain []string `yaml:"acme_domain" name:"acme-domain" placeholder:"NAME" help:"Get certificates for these names from an ACME authority. The server must be reachable on port 443 (--listen :443) or 80 under each."`
 	ACMEEmail  string   `yaml:"acme_email" name:"acme-email" placeholder:"ADDRESS" help:"Contact for the ACME authority."`
 	ACMECA     string   `yaml:"acme_ca" name:"acme-ca" placeholder:"URL" help:"Directory URL of the ACME authority. By default Let's Encrypt."`
+	ACMERoot   string   `yaml:"acme_root" name:"acme-root" placeholder:"FILE" help:"Root certificate (PEM) of the ACME authority, if it is a private one."`
 }
 
 // Session is what a session allows.

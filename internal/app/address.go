@@ -1,0 +1,153 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"causeway/internal/httpx"
+)
+
+// listen opens addr (host:port). "localhost" is opened on both loopback addresses
+// where the machine has both, so that the name leads here whichever of them a
+// browser tries first.
+func listen(addr string) ([]net.Listener, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	if host != "localhost" {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		return []net.Listener{l}, nil
+	}
+	l4, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		return nil, err
+	}
+	l6, err := net.Listen("tcp6", net.JoinHostPort("::1", strconv.Itoa(l4.Addr().(*net.TCPAddr).Port)))
+	if err != nil { // no IPv6 here, or the port is taken there: IPv4 alone will do
+		return []net.Listener{l4}, nil
+	}
+	return []net.Listener{l4, l6}, nil
+}
+
+// place is where the server listens: what its addresses are made of.
+type place struct {
+	host   string // as configured; "" is all interfaces
+	port   int
+	scheme string // http or https
+	public string // the configured public origin; may be empty
+}
+
+func placeOf(addr string, l net.Listener, tls bool, public string) (place, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return place{}, err
+	}
+	tcp, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return place{}, errors.New("not a TCP listener")
+	}
+	p := place{host: host, port: tcp.Port, scheme: "http", public: strings.TrimRight(public, "/")}
+	if a, err := netip.ParseAddr(host); err == nil && a.IsUnspecified() {
+		p.host = ""
+	}
+	if tls {
+		p.scheme = "https"
+	}
+	return p, nil
+}
+
+// origin returns the server's origin under host.
+func (p place) origin(host string) string {
+	if (p.scheme == "http" && p.port == 80) || (p.scheme == "https" && p.port == 443) {
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		return p.scheme + "://" + host
+	}
+	return fmt.Sprintf("%s://%s", p.scheme, net.JoinHostPort(host, strconv.Itoa(p.port)))
+}
+
+// urls returns the addresses to open, the best for somebody at this machine first.
+func (p place) urls(lan netip.Addr) []string {
+	var urls []string
+	if p.host == "" {
+		urls = append(urls, p.origin("localhost"))
+		if lan.IsValid() {
+			urls = append(urls, p.origin(lan.String()))
+		}
+	} else {
+		urls = append(urls, p.origin(p.host))
+	}
+	if p.public != "" {
+		urls = append(urls, p.public)
+	}
+	return urls
+}
+
+// linkBase returns what invite links begin with, for a request with the given
+// origin: never localhost where the server can be reached from elsewhere.
+func (p place) linkBase(origin string, lan func() netip.Addr) string {
+	if p.public != "" {
+		return p.public
+	}
+	_, host, _ := strings.Cut(origin, "://")
+	if !httpx.IsLoopbackHost(host) {
+		return origin
+	}
+	switch {
+	case p.host == "":
+		if a := lan(); a.IsValid() {
+			return p.origin(a.String())
+		}
+	case !httpx.IsLoopbackHost(p.host):
+		return p.origin(p.host)
+	}
+	return origin
+}
+
+// lanAddress returns the address of this machine that others are most likely to
+// reach it under: the one that traffic to the internet leaves from, else the first
+// of an interface that is up; the zero Addr if there is only loopback. It is asked
+// again each time, because laptops move.
+func lanAddress() netip.Addr {
+	// Connecting a UDP socket looks up the route and sends nothing. The addresses
+	// are documentation's (RFC 5737, RFC 3849), which only a default route covers.
+	for _, probe := range []string{"198.51.100.1:9", "[2001:db8::1]:9"} {
+		c, err := net.Dial("udp", probe)
+		if err != nil {
+			continue
+		}
+		a := c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+		c.Close()
+		if usable(a) {
+			return a
+		}
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return netip.Addr{}
+	}
+	var best netip.Addr
+	for _, addr := range addrs {
+		prefix, err := netip.ParsePrefix(addr.String())
+		if err != nil || !usable(prefix.Addr().Unmap()) {
+			continue
+		}
+		if a := prefix.Addr().Unmap(); !best.IsValid() || (a.Is4() && !best.Is4()) {
+			best = a
+		}
+	}
+	return best
+}
+
+func usable(a netip.Addr) bool {
+	return a.IsGlobalUnicast() && !a.IsLoopback() && !a.IsLinkLocalUnicast()
+}
