@@ -80,6 +80,9 @@ type Connection struct {
 	Hub    string // lower case
 	User   string // may be empty
 	Claims map[string]string
+	// Query is the query string with which the client connected, with its leading
+	// '?' but without access_token and id; empty if nothing is left.
+	Query string
 }
 
 // Message is one invocation: a target (method name) and its arguments, each
