@@ -124,14 +124,36 @@ func (s *stream) Read(p []byte) (int, error) {
 			s.listener.metrics.drop(droppedMalformed)
 			return 0, err
 		}
-		if n < len(p) { // the library drops what fills its buffer
-			return io.ReadFull(s.in, p[:n])
+		// Without an allocation there is no channel, and waiting for up to 64 KiB of what a
+		// web browser, say, takes for HTTP is no use.
+		if head[0]>>4 == 4 && s.listener.table.client(s.client) == nil {
+			s.listener.metrics.drop(droppedUnsolicited)
+			return 0, errFrame
+		}
+		if n+len(noop) < len(p) { // the library drops what fills its buffer
+			return s.frame(p, n)
 		}
 		s.listener.metrics.drop(droppedOversize)
 		if _, err := s.in.Discard(n); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// noop is a Binding indication (RFC 8489 §3), which the server ignores.
+const noop = "\x00\x11\x00\x00\x21\x12\xA4\x42causeway-rel"
+
+// frame reads one of n bytes. The library leaves less than 9 bytes lie until more arrive,
+// so that the last few bytes that a client has to say would never be relayed; a frame
+// that it ignores pushes them.
+func (s *stream) frame(p []byte, n int) (int, error) {
+	if _, err := io.ReadFull(s.in, p[:n]); err != nil {
+		return 0, err
+	}
+	if n < 9 {
+		n += copy(p[n:], noop)
+	}
+	return n, nil
 }
 
 // arm sets the read deadline: none with a live allocation, whose lifetime is the bound, a

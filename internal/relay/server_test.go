@@ -1,0 +1,527 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"causeway/internal/relay/credential"
+
+	"github.com/pion/stun/v4"
+)
+
+// exchange sends from a to b and checks what b reads, and from whom.
+func exchange(t *testing.T, a, b net.PacketConn, payload []byte) {
+	t.Helper()
+	if _, err := a.WriteTo(payload, b.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 2048)
+	n, from, err := b.ReadFrom(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(buf[:n], payload) {
+		t.Errorf("received %d bytes that differ from the %d sent", n, len(payload))
+	}
+	if from.String() != a.LocalAddr().String() {
+		t.Errorf("received from %v, want %v", from, a.LocalAddr())
+	}
+}
+
+func TestTransfer(t *testing.T) {
+	for _, network := range [][2]string{{"udp", "udp"}, {"udp", "tcp"}, {"tcp", "tcp"}} {
+		t.Run(network[0]+"-"+network[1], func(t *testing.T) {
+			r := start(t, nil)
+			a, b := r.pair(network[0], network[1])
+			payload := make([]byte, 1200)
+			_, _ = rand.Read(payload)
+			exchange(t, a, b, payload)
+			exchange(t, b, a, payload[:5]) // pion's own client holds back shorter frames on TCP
+			// The client binds channels behind its first sends.
+			wait(t, "channels", func() bool {
+				n := int32(0)
+				for _, al := range r.table.all() {
+					n += al.channels.Load()
+				}
+				return n == 2
+			})
+			for i := range 20 {
+				exchange(t, a, b, payload[:5+i*53])
+				exchange(t, b, a, payload[:1200-i*53])
+			}
+			// A packet may be read before it is counted.
+			for _, d := range []direction{toPeer, toClient} {
+				r.waitCount("packets_total", string(d), 42)
+				if n := r.count("packets_total", string(d)); n != 42 {
+					t.Errorf("%v packets %s, want 42", n, d)
+				}
+			}
+			for _, reason := range []reason{droppedToPeer, droppedFromPeer} {
+				if n := r.count("drops_total", string(reason)); n != 0 {
+					t.Errorf("%v drops %s", n, reason)
+				}
+			}
+		})
+	}
+}
+
+// Peers talk although the public address is not this machine's, as behind 1:1 NAT.
+func TestPublicAddressElsewhere(t *testing.T) {
+	for _, listen := range []string{"127.0.0.1:0", ":0"} {
+		r := start(t, func(c *Config) { c.Listen, c.PublicIP = listen, netip.MustParseAddr("203.0.113.7") })
+		a, b := r.pair("udp", "udp")
+		if got := a.LocalAddr().(*net.UDPAddr).IP.String(); got != "203.0.113.7" {
+			t.Errorf("relayed address %s", got)
+		}
+		exchange(t, a, b, []byte("hello"))
+		exchange(t, b, a, []byte("hello, too"))
+	}
+}
+
+func TestIPv6(t *testing.T) {
+	r := start(t, func(c *Config) { c.Listen = "[::1]:0" })
+	ca, a := r.allocate("udp", "a")
+	_, b := r.allocate("tcp", "b")
+	if err := ca.CreatePermission(b.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	exchange(t, b, a, []byte("six"))
+	if got := r.URLs()[1]; !strings.HasPrefix(got, "turn:[::1]:") {
+		t.Errorf("URL %q", got)
+	}
+}
+
+// A relayed peer and a peer at the address that it proved by its own allocation.
+func TestProvenPeer(t *testing.T) {
+	r := start(t, nil)
+	ca, a := r.allocate("udp", "a")
+	user, pass := r.mint("b", time.Minute)
+	b := r.raw("udp", user, pass)
+	if code := b.allocate(); code != 0 {
+		t.Fatalf("allocate: %d", code)
+	}
+	if err := ca.CreatePermission(b.conn.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	exchange(t, a, b.conn, []byte("from relayed to direct"))
+	exchange(t, b.conn, a, []byte("from direct to relayed"))
+
+	// With b's allocation gone, b's address is a stranger's.
+	if code := b.request(stun.MethodRefresh, lifetime(0)); code != 0 {
+		t.Fatalf("refresh: %d", code)
+	}
+	r.waitCount("allocations", "udp", 1)
+	if _, err := b.conn.WriteTo([]byte("late"), a.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	r.waitCount("drops_total", "from_peer", 1)
+}
+
+func TestForeignPeer(t *testing.T) {
+	r := start(t, nil)
+	ca, a := r.allocate("udp", "a")
+	foreign, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	// The IP is that of a's own socket, so the permission cannot be refused.
+	if err := ca.CreatePermission(foreign.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.WriteTo([]byte("out"), foreign.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	r.waitCount("drops_total", "to_peer", 1)
+	nothing(t, foreign)
+
+	relayed := a.LocalAddr().(*net.UDPAddr)
+	if _, err := foreign.WriteTo([]byte("in"), relayed); err != nil {
+		t.Fatal(err)
+	}
+	r.waitCount("drops_total", "from_peer", 1)
+	nothing(t, a)
+	if n := r.count("bytes_total", "to_peer") + r.count("bytes_total", "to_client"); n != 0 {
+		t.Errorf("%v bytes relayed", n)
+	}
+}
+
+func TestForbiddenPeers(t *testing.T) {
+	r := start(t, nil)
+	user, pass := r.mint("a", time.Minute)
+	c := r.raw("udp", user, pass)
+	if code := c.allocate(); code != 0 {
+		t.Fatalf("allocate: %d", code)
+	}
+	tests := []struct {
+		peer string
+		want stun.ErrorCode
+	}{
+		{"169.254.169.254:80", stun.CodeForbidden}, // metadata service
+		{"169.254.1.1:53", stun.CodeForbidden},
+		{"10.0.0.1:22", stun.CodeForbidden},
+		{"192.168.1.1:80", stun.CodeForbidden},
+		{"0.0.0.0:80", stun.CodeForbidden},
+		{"127.0.0.2:80", stun.CodeForbidden},
+		{"255.255.255.255:9", stun.CodeForbidden},
+		{"224.0.0.251:5353", stun.CodeForbidden},
+		{"198.51.100.1:443", stun.CodeForbidden},
+		{"[::ffff:169.254.169.254]:80", stun.CodeForbidden},
+		{"[::ffff:10.0.0.1]:22", stun.CodeForbidden},
+		{"[::ffff:127.0.0.2]:80", stun.CodeForbidden},
+		{"[::]:80", stun.CodePeerAddrFamilyMismatch},
+		{"[::1]:80", stun.CodePeerAddrFamilyMismatch},
+		{"[fe80::1]:80", stun.CodePeerAddrFamilyMismatch},
+		{"[::7f00:1]:80", stun.CodePeerAddrFamilyMismatch},                 // v4-compatible
+		{"[2002:7f00:1::]:80", stun.CodePeerAddrFamilyMismatch},            // 6to4
+		{"[64:ff9b::7f00:1]:80", stun.CodePeerAddrFamilyMismatch},          // NAT64
+		{"[2001:0:0:0:0:0:80ff:fffe]:80", stun.CodePeerAddrFamilyMismatch}, // Teredo
+	}
+	for _, tt := range tests {
+		if code := c.request(stun.MethodCreatePermission, peerAt(tt.peer)); code != tt.want {
+			t.Errorf("CreatePermission %s: %d, want %d", tt.peer, code, tt.want)
+		}
+		if code := c.request(stun.MethodChannelBind, channel(0x4000), peerAt(tt.peer)); code != tt.want {
+			t.Errorf("ChannelBind %s: %d, want %d", tt.peer, code, tt.want)
+		}
+	}
+	if n := r.count("refusals_total", "peer"); n != 24 {
+		t.Errorf("%v refusals counted, want 24", n)
+	}
+}
+
+// On an IPv6 allocation every IPv6 form is looked at.
+func TestForbiddenPeersIPv6(t *testing.T) {
+	r := start(t, func(c *Config) { c.Listen = "[::1]:0" })
+	user, pass := r.mint("a", time.Minute)
+	c := r.raw("udp", user, pass)
+	if code := c.allocate(); code != 0 {
+		t.Fatalf("allocate: %d", code)
+	}
+	for _, p := range []string{"[fe80::1]:80", "[::]:80", "[fd00:ec2::254]:80", "[::7f00:1]:80", "[2002:7f00:1::]:80",
+		"[64:ff9b::7f00:1]:80", "[2001:0:0:0:0:0:80ff:fffe]:80", "[ff02::1]:80"} {
+		if code := c.request(stun.MethodCreatePermission, peerAt(p)); code != stun.CodeForbidden {
+			t.Errorf("CreatePermission %s: %d, want 403", p, code)
+		}
+		if code := c.request(stun.MethodChannelBind, channel(0x4000), peerAt(p)); code != stun.CodeForbidden {
+			t.Errorf("ChannelBind %s: %d, want 403", p, code)
+		}
+	}
+	if code := c.request(stun.MethodCreatePermission, peerAt("[::ffff:127.0.0.1]:80")); code != stun.CodePeerAddrFamilyMismatch {
+		t.Errorf("CreatePermission of an IPv4-mapped peer: %d, want 443", code)
+	}
+}
+
+// A running transfer outlives its credential, here of 60 s, and the secret as well.
+func TestExpiry(t *testing.T) {
+	for _, network := range []string{"udp", "tcp"} {
+		t.Run(network, func(t *testing.T) {
+			r := start(t, nil)
+			user, pass := r.mint("a", 60*time.Second)
+			a, late := r.raw(network, user, pass), r.raw(network, user, pass)
+			if code := a.allocate(); code != 0 {
+				t.Fatalf("allocate: %d", code)
+			}
+			_, b := r.allocate("udp", "b")
+			r.advance(61 * time.Second)
+			r.rotate([]byte("the next secret"))
+
+			to := peerAt(b.LocalAddr().String())
+			for i := range 2 {
+				if code := a.request(stun.MethodRefresh, lifetime(time.Minute)); code != 0 {
+					t.Errorf("refresh: %d", code)
+				}
+				if code := a.request(stun.MethodCreatePermission, to); code != 0 {
+					t.Errorf("permission: %d", code)
+				}
+				if code := a.request(stun.MethodChannelBind, channel(0x4001), to); code != 0 {
+					t.Errorf("channel: %d", code)
+				}
+				a.send([]byte{0x40, 0x01, 0, 4, 'd', 'a', 't', byte(i)})
+				r.waitCount("packets_total", "to_peer", float64(i+1))
+				r.advance(time.Hour)
+			}
+			if code := late.allocate(); code != stun.CodeUnauthorized {
+				t.Errorf("a new allocation got %d, want 401", code)
+			}
+			if n := r.count("refusals_total", "expired"); n != 1 {
+				t.Errorf("%v refusals counted as expired, want 1", n)
+			}
+			// Nor does the old credential make another allocation on the old five-tuple.
+			if code := a.request(stun.MethodRefresh, lifetime(0)); code != 0 {
+				t.Errorf("refresh to 0: %d", code)
+			}
+			if code := a.allocate(); code != stun.CodeUnauthorized {
+				t.Errorf("an allocation after the end got %d, want 401", code)
+			}
+			if code := a.request(stun.MethodRefresh); code != stun.CodeUnauthorized {
+				t.Errorf("a refresh after the end got %d, want 401", code)
+			}
+		})
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	r := start(t, nil)
+	user, pass := r.mint("a", time.Minute)
+	rest := fmt.Sprintf("%d:somebody", r.now().Add(time.Minute).Unix())
+	noHolder := fmt.Sprint(r.now().Add(time.Minute).Unix())
+	secret := r.getSecrets()[0]
+	tests := []struct {
+		name, user, pass string
+		want             stun.ErrorCode
+		refusal          reason
+	}{
+		{"ours", user, pass, 0, ""},
+		{"another minter's", rest, credential.Password(secret, rest), 0, ""},
+		{"time only", noHolder, credential.Password(secret, noHolder), 0, ""},
+		{"wrong password", user, "x" + pass, 401, refusedPassword},
+		{"other secret", rest, credential.Password([]byte("other"), rest), 401, refusedPassword},
+		{"no time", "alice", credential.Password(secret, "alice"), 401, refusedUsername},
+		{"long ago", "17:alice", credential.Password(secret, "17:alice"), 401, refusedExpired},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			before := r.count("refusals_total", string(tt.refusal))
+			if code := r.raw("udp", tt.user, tt.pass).allocate(); code != tt.want {
+				t.Errorf("allocate: %d, want %d", code, tt.want)
+			}
+			if tt.refusal != "" && r.count("refusals_total", string(tt.refusal)) != before+1 {
+				t.Errorf("not counted as %q", tt.refusal)
+			}
+		})
+	}
+	t.Run("previous secret", func(t *testing.T) {
+		r.rotate([]byte("next"), secret)
+		if code := r.raw("udp", user, pass).allocate(); code != 0 {
+			t.Errorf("allocate: %d", code)
+		}
+	})
+	t.Run("no secret", func(t *testing.T) {
+		r.rotate(nil)
+		if code := r.raw("udp", user, pass).allocate(); code != 401 {
+			t.Errorf("allocate: %d, want 401", code)
+		}
+	})
+	t.Run("other realm", func(t *testing.T) {
+		c := r.raw("udp", user, pass)
+		c.allocate()
+		c.realm = stun.NewRealm("elsewhere")
+		if code := codeOf(c.do(stun.MethodAllocate, udpTransport)); code != 401 {
+			t.Errorf("allocate: %d, want 401", code)
+		}
+	})
+}
+
+// Somebody else's valid credential does not reach a's allocation.
+func TestOtherUserOnFiveTuple(t *testing.T) {
+	r := start(t, nil)
+	user, pass := r.mint("a", time.Minute)
+	c := r.raw("udp", user, pass)
+	if code := c.allocate(); code != 0 {
+		t.Fatalf("allocate: %d", code)
+	}
+	c.username, c.password = r.mint("b", time.Minute)
+	if code := c.request(stun.MethodRefresh, lifetime(0)); code != stun.CodeUnauthorized {
+		t.Errorf("refresh: %d, want 401", code)
+	}
+	if code := c.allocate(); code != stun.CodeAllocMismatch {
+		t.Errorf("allocate: %d, want 437", code)
+	}
+	if r.Allocations() != 1 {
+		t.Error("the allocation is gone")
+	}
+}
+
+func TestRefusedFeatures(t *testing.T) {
+	r := start(t, nil)
+	user, pass := r.mint("a", time.Minute)
+	c := r.raw("tcp", user, pass)
+	if code := c.request(stun.MethodAllocate, tcpTransport); code == 0 {
+		t.Error("a TCP relayed address was allocated")
+	}
+	if code := c.request(stun.MethodAllocate, udpTransport, evenPort); code != stun.CodeInsufficientCapacity {
+		t.Errorf("EVEN-PORT: %d, want 508", code)
+	}
+	if code := c.allocate(); code != 0 {
+		t.Fatalf("allocate: %d", code)
+	}
+	for _, m := range []stun.Method{stun.MethodConnect, stun.MethodConnectionBind} {
+		if code := c.request(m, peerAt("127.0.0.1:80")); code != stun.CodeUnauthorized {
+			t.Errorf("%v: %d, want 401", m, code)
+		}
+	}
+}
+
+func TestAllocationLimits(t *testing.T) {
+	tests := []struct {
+		name    string
+		limits  Limits
+		members [3]string
+		reason  reason
+	}{
+		{"holder", Limits{AllocationsPerHolder: 2}, [3]string{"a", "a", "a"}, refusedHolder},
+		{"source", Limits{AllocationsPerSource: 2}, [3]string{"a", "b", "c"}, refusedSource},
+		{"total", Limits{Allocations: 2}, [3]string{"a", "b", "c"}, refusedTotal},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := start(t, func(c *Config) { c.Limits = tt.limits })
+			var clients []*raw
+			var codes []stun.ErrorCode
+			for i, m := range tt.members {
+				// Each credential is another one: limits count by whom it was minted for.
+				user, pass := r.mint(m, time.Duration(i+1)*time.Minute)
+				clients = append(clients, r.raw([]string{"udp", "tcp", "udp"}[i], user, pass))
+				codes = append(codes, clients[i].allocate())
+			}
+			if got := fmt.Sprint(codes); got != "[0 0 486]" {
+				t.Errorf("codes %s, want [0 0 486]", got)
+			}
+			if n := r.count("refusals_total", string(tt.reason)); n != 1 {
+				t.Errorf("%v refusals by %s, want 1", n, tt.reason)
+			}
+			// What is given back can be had again.
+			if code := clients[0].request(stun.MethodRefresh, lifetime(0)); code != 0 {
+				t.Fatalf("refresh: %d", code)
+			}
+			if code := clients[2].allocate(); code != 0 {
+				t.Errorf("allocate after release: %d", code)
+			}
+		})
+	}
+}
+
+func TestPermissionLimit(t *testing.T) {
+	r := start(t, func(c *Config) { c.Limits.Permissions = 2 })
+	user, pass := r.mint("a", time.Minute)
+	c := r.raw("udp", user, pass)
+	if code := c.allocate(); code != 0 {
+		t.Fatalf("allocate: %d", code)
+	}
+	var codes []stun.ErrorCode
+	for i := range uint16(3) {
+		codes = append(codes, c.request(stun.MethodChannelBind, channel(0x4000+i), peer(netip.AddrPortFrom(r.Addr().Addr(), 5000+i))))
+	}
+	if got := fmt.Sprint(codes); got != "[0 0 403]" {
+		t.Errorf("codes %s, want [0 0 403]", got)
+	}
+}
+
+func TestPortRange(t *testing.T) {
+	// A range of one port, which is free now.
+	probe, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := uint16(probe.LocalAddr().(*net.UDPAddr).Port)
+	_ = probe.Close()
+	r := start(t, func(c *Config) { c.MinPort, c.MaxPort = port, port })
+	_, a := r.allocate("udp", "a")
+	if got := a.LocalAddr().(*net.UDPAddr).Port; got != int(port) {
+		t.Errorf("relayed port %d, want %d", got, port)
+	}
+	user, pass := r.mint("b", time.Minute)
+	if code := r.raw("udp", user, pass).allocate(); code != stun.CodeInsufficientCapacity {
+		t.Errorf("no port left: %d, want 508", code)
+	}
+	if n := r.count("refusals_total", "port"); n != 1 {
+		t.Errorf("%v refusals by port, want 1", n)
+	}
+}
+
+func TestShutdown(t *testing.T) {
+	r := start(t, nil)
+	a, b := r.pair("udp", "tcp")
+	_ = r.dial("tcp") // connected, and says nothing
+	user, pass := r.mint("c", time.Minute)
+	c := r.raw("udp", user, pass)
+	if code := c.allocate(); code != 0 {
+		t.Fatalf("allocate: %d", code)
+	}
+	exchange(t, a, b, []byte("x"))
+	began := time.Now()
+	if err := r.end(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("shutdown took %v", took)
+	}
+	// What has said that it ends may still be between that and its last instruction.
+	wait(t, "goroutines", func() bool { return serverGoroutines() == "" })
+	if r.Allocations() != 0 {
+		t.Errorf("%d allocations left", r.Allocations())
+	}
+	if err := r.Run(context.Background()); err == nil {
+		t.Error("Run runs twice")
+	}
+	if _, err := net.Dial("tcp", r.Addr().String()); err == nil {
+		t.Error("the port is still open")
+	}
+}
+
+// serverGoroutines returns a stack of a server's goroutine, if there is one.
+func serverGoroutines() string {
+	buf := make([]byte, 1<<20)
+	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		for _, f := range []string{"turn/v5.(*Server)", "turn/v5.NewServer", "internal/allocation.", "relay.(*Server)", "relay.(*stream)"} {
+			if strings.Contains(g, f) {
+				return g
+			}
+		}
+	}
+	return ""
+}
+
+func TestPorts(t *testing.T) {
+	for range 20 {
+		s, err := New(Config{Listen: "127.0.0.1:0", Secrets: func() [][]byte { return nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tcp := s.listener.Addr().(*net.TCPAddr).AddrPort()
+		if s.Addr().Port() == 0 || tcp != s.Addr() {
+			t.Errorf("udp %v, tcp %v", s.Addr(), tcp)
+		}
+		if _, err := New(Config{Listen: s.Addr().String(), Secrets: s.cfg.Secrets}); err == nil {
+			t.Error("the port was taken twice")
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := s.Run(t.Context()); err == nil {
+			t.Error("a closed server runs")
+		}
+	}
+}
+
+func TestConfig(t *testing.T) {
+	secrets := func() [][]byte { return nil }
+	for name, c := range map[string]Config{
+		"no secrets":      {Listen: "127.0.0.1:0"},
+		"no port":         {Listen: "127.0.0.1", Secrets: secrets},
+		"half a range":    {Listen: "127.0.0.1:0", Secrets: secrets, MinPort: 2000},
+		"inverted range":  {Listen: "127.0.0.1:0", Secrets: secrets, MinPort: 3000, MaxPort: 2000},
+		"low ports":       {Listen: "127.0.0.1:0", Secrets: secrets, MinPort: 53, MaxPort: 2000},
+		"unspecified":     {Listen: "127.0.0.1:0", Secrets: secrets, PublicIP: netip.IPv4Unspecified()},
+		"negative limit":  {Listen: "127.0.0.1:0", Secrets: secrets, Limits: Limits{Permissions: -1}},
+		"realm too long":  {Listen: "127.0.0.1:0", Secrets: secrets, Realm: strings.Repeat("x", 128)},
+		"not our address": {Listen: "203.0.113.1:0", Secrets: secrets},
+	} {
+		if s, err := New(c); err == nil {
+			t.Errorf("%s: accepted", name)
+			_ = s.Close()
+		}
+	}
+}
