@@ -17,6 +17,7 @@ type allocation struct {
 	id       string // as the library knows the user: one per client and username
 	username string
 	holder   string
+	realm    string // that the client was challenged with
 	key      []byte // of long-term credentials, RFC 8489 §9.2.2
 
 	relayed netip.AddrPort // what clients and peers are told

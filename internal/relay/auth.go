@@ -26,17 +26,14 @@ func (s *Server) authenticateClient(r *turn.RequestAttributes) (id string, key [
 	if !ok {
 		return "", nil, refusedTransport
 	}
-	if r.Realm != s.cfg.Realm {
-		return "", nil, refusedRealm
-	}
 	live := s.table.client(c)
-	mine := live != nil && live.username == r.Username
+	mine := live != nil && live.username == r.Username && live.realm == r.Realm
 	switch r.Method {
 	case stun.MethodAllocate:
 		if mine { // repeated: the library answers as before, or 437
 			return live.id, live.key, ""
 		}
-		return s.newcomer(c, r.Username)
+		return s.newcomer(c, r.Username, r.Realm)
 	case stun.MethodRefresh, stun.MethodCreatePermission, stun.MethodChannelBind:
 		// RFC 8656 §5: the same username throughout. Neither the expiry nor the secret is
 		// asked for again, so that what runs goes on.
@@ -49,7 +46,7 @@ func (s *Server) authenticateClient(r *turn.RequestAttributes) (id string, key [
 }
 
 // newcomer authenticates a request for a new allocation.
-func (s *Server) newcomer(c client, username string) (id string, key []byte, refused reason) {
+func (s *Server) newcomer(c client, username, realm string) (id string, key []byte, refused reason) {
 	expires, _, err := credential.Parse(username)
 	if err != nil {
 		return "", nil, refusedUsername
@@ -57,15 +54,18 @@ func (s *Server) newcomer(c client, username string) (id string, key []byte, ref
 	if !s.cfg.now().Before(expires) {
 		return "", nil, refusedExpired
 	}
-	key = s.key(username)
+	if !s.realms.valid(c, realm) {
+		return "", nil, refusedRealm
+	}
+	key = s.key(username, realm)
 	if key == nil {
 		return "", nil, refusedUsername
 	}
 	return encodeID(c, username), key, ""
 }
 
-// key is the long-term key of username; nil if there is no secret or no holder in it.
-func (s *Server) key(username string) []byte {
+// key is the long-term key of username; nil if there is no secret.
+func (s *Server) key(username, realm string) []byte {
 	_, holder, err := credential.Parse(username)
 	if err != nil {
 		return nil
@@ -74,7 +74,7 @@ func (s *Server) key(username string) []byte {
 	if len(secret) == 0 {
 		return nil
 	}
-	return turn.GenerateAuthKey(username, s.cfg.Realm, credential.Password(secret, username))
+	return turn.GenerateAuthKey(username, realm, credential.Password(secret, username))
 }
 
 // quota is asked before an allocation is made: false is answered by 486. The limits are

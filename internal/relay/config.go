@@ -19,7 +19,8 @@ type Config struct {
 	// address listened on, or, listening on every interface, the machine's primary
 	// address, looked up again every 10 s at most; loopback if it has no other.
 	PublicIP netip.Addr
-	// Realm is the authentication realm; "causeway" by default.
+	// Realm is the authentication realm, or, for clients over UDP, what it begins with.
+	// "cw" by default: each byte of it is sent to whoever asks without credentials.
 	Realm string
 	// Secrets returns the secrets that credentials are minted with, the current one
 	// first. It is called for each request to allocate, by several goroutines.
@@ -60,11 +61,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("relay: the public ip is not an address that a packet can be sent to")
 	}
 	if c.Realm == "" {
-		c.Realm = "causeway"
+		c.Realm = "cw"
 	}
-	if len(c.Realm) > 127 {
-		// RFC 8489 §14.9 allows 127 characters; each one is also amplification.
-		return c, errors.New("relay: realm longer than 127 bytes")
+	if len(c.Realm) > 64 {
+		return c, errors.New("relay: realm longer than 64 bytes")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -28,7 +28,7 @@
 // The world is closed: a peer is either a live relayed address of this server, or the
 // address and port from which a live allocation was made over UDP. The latter is
 // proven and cannot be claimed for somebody else: a client got there only by returning a
-// nonce sent to that address. Everything else, and with it every internal service, metadata
+// token sent to that address (realm.go). Everything else, and with it every internal service, metadata
 // endpoint and third party, gets 403, and is dropped in both directions if it is
 // tried on a permitted IP with another port. Addresses are canonicalised first, so an
 // IPv4-mapped form is the IPv4 address. RFC 6062 (TCP to peers) and EVEN-PORT are refused.
@@ -49,7 +49,7 @@
 //
 // A source is an IPv4 address or an IPv6 /64. Requests are limited because an answer
 // may be larger than the request and go to a forged address: 2 times for a Binding
-// (2.6 over IPv6), 3.6 times for a 401, to a request of 20 bytes. What is malformed is not
+// (2.6 over IPv6), 3.8 times for a 401, to a request of 20 bytes. What is malformed is not
 // answered. Each refusal and drop is counted under a reason.
 //
 // # Known limits

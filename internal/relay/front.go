@@ -10,6 +10,7 @@ import (
 type front struct {
 	*net.UDPConn
 	table   *table
+	realms  *realms
 	gate    *gate
 	metrics *metrics
 	now     func() time.Time
@@ -72,7 +73,7 @@ func (f *front) WriteTo(p []byte, to net.Addr) (int, error) {
 	dst := udp.AddrPort()
 	data := relayed(p)
 	if !data {
-		p = answer(p, f.table.client(client{overUDP, canonical(dst)}))
+		p = f.answer(p, client{overUDP, canonical(dst)})
 	}
 	n, err := f.WriteToUDPAddrPort(p, dst)
 	if err == nil && data {
@@ -81,10 +82,10 @@ func (f *front) WriteTo(p []byte, to net.Addr) (int, error) {
 	return n, err
 }
 
-// answer is what to send instead of the library's answer p to the client of a.
-func answer(p []byte, a *allocation) []byte {
-	if a == nil {
-		return p
+// answer is what to send to c instead of the library's answer p.
+func (f *front) answer(p []byte, c client) []byte {
+	if a := f.table.client(c); a != nil {
+		return challenge(mendChannelBind(p, a.key), a.realm)
 	}
-	return mendChannelBind(p, a.key)
+	return challenge(p, f.realms.current(c))
 }

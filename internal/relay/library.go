@@ -117,7 +117,7 @@ func (s *Server) newAllocation(c turn.AllocateListenerConfig) (*allocation, reas
 	}
 	port := uint16(conn.LocalAddr().(*net.UDPAddr).Port)
 	a := &allocation{
-		client: who, id: c.UserID, username: username, holder: holder, key: s.key(username),
+		client: who, id: c.UserID, username: username, holder: holder, realm: c.Realm, key: s.key(username, c.Realm),
 		relayed: netip.AddrPortFrom(public, port), local: netip.AddrPortFrom(reachable(bind), port),
 		conn: conn, table: s.table, metrics: s.metrics, reading: true, done: s.allocations.Done,
 	}

@@ -10,7 +10,7 @@ const (
 	refusedUsername     reason = "username"      // not of the form expiry:holder
 	refusedExpired      reason = "expired"       // a new allocation with an old credential
 	refusedPassword     reason = "password"      // message integrity does not match
-	refusedRealm        reason = "realm"         // not ours
+	refusedRealm        reason = "realm"         // of another address, or not ours
 	refusedMethod       reason = "method"        // RFC 6062
 	refusedNoAllocation reason = "no_allocation" // or not made with this username
 	refusedTotal        reason = "total"         // Limits.Allocations

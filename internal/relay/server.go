@@ -19,6 +19,7 @@ type Server struct {
 	addr    netip.AddrPort
 	public  *public
 	table   *table
+	realms  *realms
 	metrics *metrics
 
 	front    *front
@@ -46,12 +47,13 @@ func New(cfg Config) (*Server, error) {
 		cfg:     cfg,
 		addr:    canonical(udp.LocalAddr().(*net.UDPAddr).AddrPort()),
 		table:   newTable(cfg.Limits),
+		realms:  newRealms(cfg.Realm, cfg.now),
 		metrics: newMetrics(),
 		stop:    make(chan struct{}),
 	}
 	s.public = newPublic(s.addr.Addr().WithZone(""), cfg.PublicIP, cfg.now)
 	s.front = &front{
-		UDPConn: udp, table: s.table, metrics: s.metrics, now: cfg.now, done: s.loops.Done, stop: s.stop,
+		UDPConn: udp, table: s.table, realms: s.realms, metrics: s.metrics, now: cfg.now, done: s.loops.Done, stop: s.stop,
 		gate: newGate(cfg.Limits.RequestRate, cfg.Limits.RequestBurst),
 	}
 	s.listener = &listener{

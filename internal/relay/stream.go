@@ -126,7 +126,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		}
 		// Without an allocation there is no channel, and waiting for up to 64 KiB of what a
 		// web browser, say, takes for HTTP is no use.
-		if head[0]>>4 == 4 && s.listener.table.client(s.client) == nil {
+		if isChannelData(head[0]) && s.listener.table.client(s.client) == nil {
 			s.listener.metrics.drop(droppedUnsolicited)
 			return 0, errFrame
 		}
@@ -175,7 +175,9 @@ func (s *stream) arm() {
 func (s *stream) Write(p []byte) (int, error) {
 	data := relayed(p)
 	if !data {
-		p = answer(p, s.listener.table.client(s.client))
+		if a := s.listener.table.client(s.client); a != nil {
+			p = mendChannelBind(p, a.key)
+		}
 	}
 	_ = s.SetWriteDeadline(time.Now().Add(streamWrite)) // if it fails, so does Write
 	n, err := s.Conn.Write(p)

@@ -25,14 +25,17 @@ const (
 	kindChannelData      // RFC 8656 §12.4
 )
 
+// isChannelData judges by the first byte. RFC 8656 §12 has channels 0x4000 to 0x4FFF,
+// RFC 5766 §11 had them up to 0x7FFF, and coturn's client uses all.
+func isChannelData(first byte) bool { return first>>6 == 1 }
+
 // classify looks at a client's datagram without decoding its attributes.
 func classify(b []byte) kind {
 	if len(b) < 4 {
 		return kindMalformed
 	}
-	// RFC 8656 §12: channel numbers are 0x4000 to 0x4FFF; the length may be less than
-	// what follows, by padding.
-	if b[0]>>4 == 4 {
+	// The length may be less than what follows, by padding.
+	if isChannelData(b[0]) {
 		if 4+int(binary.BigEndian.Uint16(b[2:])) > len(b) {
 			return kindMalformed
 		}
@@ -62,7 +65,7 @@ func class(b []byte) stun.MessageClass {
 func frameSize(head []byte) (int, error) {
 	n := int(binary.BigEndian.Uint16(head[2:]))
 	switch {
-	case head[0]>>4 == 4:
+	case isChannelData(head[0]):
 		return 4 + (n+3)&^3, nil
 	case head[0]>>6 == 0 && n%4 == 0:
 		return stunHeader + n, nil
@@ -76,7 +79,7 @@ func relayed(b []byte) bool {
 		return false
 	}
 	// RFC 8656 §18.1: Data is method 7, as an indication 0x0017.
-	return b[0]>>4 == 4 || b[0] == 0x00 && b[1] == 0x17
+	return isChannelData(b[0]) || b[0] == 0x00 && b[1] == 0x17
 }
 
 // mendChannelBind gives the refusal of a peer in ChannelBind the code that RFC 8656

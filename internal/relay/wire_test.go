@@ -18,8 +18,8 @@ func TestFrameSize(t *testing.T) {
 		{[]byte{0x40, 0x00, 0x00, 0x00}, 4},
 		{[]byte{0x4f, 0xff, 0x00, 0x05}, 12},
 		{[]byte{0x40, 0x00, 0xff, 0xff}, 65540},
-		{[]byte{0x50, 0x00, 0x00, 0x04}, -1}, // RFC 8656 §12: reserved
-		{[]byte("GET "), 4 + 0x5420},         // 'G' is 0x47: looks like channel data, and is no channel
+		{[]byte{0x7f, 0xff, 0x00, 0x04}, 8}, // RFC 5766
+		{[]byte("GET "), 4 + 0x5420},        // 'G' is 0x47: looks like channel data, and is no channel
 		{[]byte{0x16, 0x03, 0x01, 0x02}, -1},
 		{[]byte{0x80, 0, 0, 0}, -1},
 		{[]byte{0xff, 0, 0, 0}, -1},
