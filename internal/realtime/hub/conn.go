@@ -1,0 +1,342 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"causeway/internal/realtime"
+	"causeway/internal/signalr"
+)
+
+// state is where a connection stands in its life; it only grows.
+type state uint8
+
+const (
+	negotiated  state = iota // has an id; no transport yet
+	handshaking              // has a transport; no handshake yet
+	open                     // reachable
+	closing                  // says goodbye
+	closed                   // forgotten
+)
+
+// transport is the kind of a connection's link.
+type transport uint8
+
+const (
+	noTransport transport = iota
+	webSockets
+	serverSentEvents
+	longPolling
+)
+
+// link moves the bytes of a connection.
+type link interface {
+	// flush writes what the outbox holds, or sees to it that somebody does. The
+	// caller has set outbox.writing. It does not block.
+	flush()
+	// abort ends the link at once.
+	abort()
+}
+
+// conn is a connection, from negotiate to the end, over one transport or, with
+// stateful reconnect, several after each other.
+type conn struct {
+	hub   *Hub
+	space *space
+	info  realtime.Connection
+	token string // the id that the client connects with
+	addr  netip.Addr
+
+	mu        sync.Mutex // of the fields down to resume
+	state     state
+	transport transport
+	protocol  signalr.Protocol
+	reason    Reason
+	link      link // nil between transports
+	out       outbox
+	in        inbox
+	groups    []*group
+	resume    *resume
+
+	reader  reader // belongs to whoever feeds
+	slot    int    // index in space.all; belongs to space.mu
+	clock   clock
+	counter atomic.Uint64 // ids of client results
+	awaited atomic.Bool   // somebody has asked for a client result
+}
+
+// clock holds the ticks (see Hub.now) that the sweep compares.
+type clock struct {
+	in, out  atomic.Uint32 // last receive and send
+	deadline atomic.Uint32 // of the present state; 0 is none
+	expires  uint32        // close at this tick; 0 is never
+	pinged   atomic.Bool   // the client has sent a Ping, so it must go on
+	blocked  atomic.Bool   // the hub does not read, so the client can't be late
+	patience uint16        // seconds for the handshake, and between long polls
+	gap      uint16
+}
+
+// reader turns the bytes that a client sends into messages.
+type reader struct {
+	mu       sync.Mutex // held while feeding
+	early    []byte     // the beginning of a handshake
+	splitter signalr.Splitter
+	tokens   float32 // invocations that the rate allows now
+	filled   uint32  // tick at which tokens was true
+}
+
+// feed takes bytes that came over l from the client, in order. An error ends the
+// connection; feed has then closed it.
+func (c *conn) feed(l link, b []byte) error {
+	c.reader.mu.Lock()
+	defer c.reader.mu.Unlock()
+	err := c.feedLocked(l, b)
+	if err == nil {
+		return nil
+	}
+	reason := ReasonProtocol
+	var ce closeError
+	switch {
+	case errors.As(err, &ce):
+		reason = ce.reason
+	case errors.Is(err, signalr.ErrTooLarge):
+		reason = ReasonTooLarge
+	}
+	c.close(reason, "")
+	return err
+}
+
+func (c *conn) feedLocked(l link, b []byte) error {
+	c.clock.in.Store(c.hub.now())
+	c.mu.Lock()
+	st, current := c.state, c.link == l
+	c.mu.Unlock()
+	if !current {
+		return nil // another link has taken over
+	}
+	if st == handshaking {
+		if len(c.reader.early) > 0 {
+			b = append(c.reader.early, b...)
+		}
+		body, rest, ok, err := signalr.CutHandshake(b)
+		switch {
+		case err != nil:
+			return closeError{ReasonHandshake}
+		case !ok:
+			c.reader.early = append([]byte(nil), b...)
+			return nil
+		}
+		c.reader.early = nil
+		if err := c.handshake(body); err != nil {
+			return err
+		}
+		b = rest
+	} else if st != open {
+		return nil // what a client says after goodbye
+	}
+	return c.reader.splitter.Feed(b, c.receive)
+}
+
+// handshake answers a client's handshake, and opens the connection.
+func (c *conn) handshake(body []byte) error {
+	h, err := signalr.ParseHandshake(body)
+	if err != nil {
+		return closeError{ReasonHandshake}
+	}
+	p, known := signalr.ProtocolByName(h.Protocol)
+	refusal := ""
+	switch {
+	case !known:
+		refusal = "The protocol '" + h.Protocol + "' is not supported."
+	case p.Binary() && c.transport == serverSentEvents:
+		refusal = "Cannot use the '" + h.Protocol + "' protocol on the current transport. The transport does not support 'Binary' transfer format."
+	case h.Version != 1 && h.Version != 2:
+		refusal = fmt.Sprintf("The server does not support version %d of the '%s' protocol.", h.Version, h.Protocol)
+	}
+	if refusal != "" {
+		c.refuse(refusal)
+		return closeError{ReasonHandshake}
+	}
+	c.reader.splitter = signalr.NewSplitter(p, c.hub.cfg.Limits.Message)
+	c.reader.tokens = float32(c.hub.cfg.Limits.Burst)
+	c.mu.Lock()
+	if c.state != handshaking {
+		c.mu.Unlock()
+		return nil
+	}
+	c.protocol = p
+	if h.Version < 2 {
+		c.resume = nil // the client did not ask, whatever it negotiated
+	}
+	// The reply is in the queue before anybody can find the connection.
+	c.out.push(c.hub.fixed.welcome[p])
+	c.state = open
+	c.clock.deadline.Store(0)
+	c.mu.Unlock()
+	if c.space.add(c) {
+		c.enqueue(event{kind: evConnected})
+	} // else it was closed in the meantime
+	c.kick()
+	return nil
+}
+
+// refuse queues an answer to the handshake that is an error.
+func (c *conn) refuse(text string) {
+	f := rawFrame(opText, signalr.AppendHandshakeReply(nil, text), false)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == handshaking {
+		c.out.push(f)
+	}
+}
+
+// send queues f, and writes it if nobody else does. It never blocks; a client
+// that does not take its messages is closed.
+func (c *conn) send(f *frame) {
+	c.mu.Lock()
+	if c.state != open {
+		c.mu.Unlock()
+		return
+	}
+	l := &c.hub.cfg.Limits
+	if len(c.out.queue) >= l.OutboxMessages || c.out.bytes > 0 && c.out.bytes+len(f.wire) > l.OutboxBytes {
+		c.mu.Unlock()
+		c.close(ReasonSlowClient, "")
+		return
+	}
+	if c.resume != nil && f.counted && !c.resume.keep(f, l.ResumeBytes) {
+		c.mu.Unlock()
+		c.close(ReasonResume, "")
+		return
+	}
+	if c.link != nil || c.resume == nil {
+		c.out.push(f) // else it is replayed when the client comes back
+	}
+	c.kickLocked()
+}
+
+// kick writes what is queued, unless somebody does already.
+func (c *conn) kick() {
+	c.mu.Lock()
+	c.kickLocked()
+}
+
+// kickLocked is kick for who holds mu, which it unlocks.
+func (c *conn) kickLocked() {
+	start := c.link != nil && !c.out.writing && (len(c.out.queue) > 0 || c.out.finish)
+	if start {
+		c.out.writing = true
+	}
+	l := c.link
+	c.mu.Unlock()
+	if start {
+		l.flush()
+	}
+}
+
+// take is outbox.take for links.
+func (c *conn) take(l link, dst []*frame, maxBytes int) (n int, finish bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link != l {
+		return 0, true // another link has taken over
+	}
+	n, finish = c.out.take(dst, maxBytes)
+	if n > 0 {
+		c.clock.out.Store(c.hub.now())
+	}
+	return n, finish
+}
+
+// close ends the connection: it can't be reached any more, the client is told
+// why, and the transport ends once the client knows. text replaces the reason's.
+func (c *conn) close(r Reason, text string) {
+	if text == "" {
+		text = r.Text()
+	}
+	c.mu.Lock()
+	was := c.state
+	if was >= closing {
+		c.mu.Unlock()
+		return
+	}
+	c.state, c.reason = closing, r
+	c.clock.deadline.Store(c.hub.after(c.hub.cfg.Timing.Linger))
+	c.resume = nil
+	if !r.gone() {
+		switch was {
+		case open:
+			if f, err := newFrame(c.protocol, c.goodbye(r, text)); err == nil {
+				c.out.push(f)
+			}
+		case handshaking:
+			if r != ReasonHandshake || len(c.out.queue) == 0 {
+				c.out.push(rawFrame(opText, signalr.AppendHandshakeReply(nil, text), false))
+			}
+		}
+	}
+	c.out.finish = true
+	l := c.link
+	c.mu.Unlock()
+	if was == open {
+		c.space.remove(c)
+		if c.awaited.Load() {
+			c.hub.invocations.fail(c)
+		}
+		c.enqueue(event{kind: evDisconnected, target: text})
+	}
+	c.hub.metrics.closed.WithLabelValues(r.String()).Inc()
+	switch {
+	case l == nil:
+		c.release()
+	case r.gone():
+		l.abort()
+	default:
+		c.kick()
+	}
+}
+
+func (c *conn) goodbye(r Reason, text string) *signalr.Message {
+	back := r.Reconnect()
+	if r == ReasonApplication && c.hub.cfg.CloseForGood {
+		back = false
+	}
+	return &signalr.Message{Type: signalr.Close, Error: text, AllowReconnect: back}
+}
+
+// ended is called by a link whose transport has ended. clean says that the client
+// wanted it to.
+func (c *conn) ended(l link, r Reason, clean bool) {
+	c.mu.Lock()
+	if c.link != l {
+		c.mu.Unlock()
+		return // taken over
+	}
+	c.link = nil
+	c.out.writing = false
+	if c.state == open && c.resume != nil && !clean {
+		c.resume.detach()
+		c.out.drop()
+		c.clock.deadline.Store(c.hub.after(c.hub.cfg.Timing.Resume))
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	c.close(r, "")
+	c.release()
+}
+
+// release forgets a connection that has neither transport nor future.
+func (c *conn) release() {
+	c.mu.Lock()
+	done := c.state == closed
+	c.state = closed
+	c.out.drop()
+	c.mu.Unlock()
+	if !done {
+		c.hub.forget(c)
+	}
+}

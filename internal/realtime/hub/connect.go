@@ -1,0 +1,399 @@
+package hub
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"causeway/internal/realtime"
+
+	"github.com/gobwas/ws"
+)
+
+// maxConnect bounds the query of a client's request; Azure's limit for the URI is 12 KB.
+const maxConnect = 12 << 10
+
+// Handler serves /client, /client/ and /client/negotiate, with any number of
+// slashes between. (http.ServeMux redirects requests for unclean paths, which
+// clients do not follow: put the handler before it.)
+func (h *Hub) Handler() http.Handler { return http.HandlerFunc(h.serve) }
+
+// refusal is an answer to a request that is not served.
+type refusal struct {
+	status int
+	text   string
+	label  string // in metrics; empty is "request"
+}
+
+func (e *refusal) Error() string { return e.text }
+
+func (h *Hub) serve(w http.ResponseWriter, r *http.Request) {
+	path := strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' })
+	if len(path) == 0 || path[0] != "client" || len(path) > 2 || len(path) == 2 && path[1] != "negotiate" {
+		http.NotFound(w, r)
+		return
+	}
+	if h.cors(w, r) {
+		return
+	}
+	var err error
+	if len(path) == 2 {
+		err = h.negotiate(w, r)
+	} else {
+		err = h.connect(w, r)
+	}
+	if err == nil {
+		return
+	}
+	var no *refusal
+	if !errors.As(err, &no) {
+		no = &refusal{status: http.StatusInternalServerError, text: "internal error"}
+		h.cfg.Logger.Error("request failed", "err", err)
+	}
+	if no.label == "" {
+		no.label = "request"
+	}
+	h.metrics.refused.WithLabelValues(no.label).Inc()
+	if no.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	http.Error(w, no.text, no.status)
+}
+
+// request is a client's request after the checks that all requests pass.
+type request struct {
+	query query
+	space *space
+	who   identity
+}
+
+func (h *Hub) authorize(r *http.Request) (request, error) {
+	var req request
+	var err error
+	if len(r.URL.RawQuery) > maxConnect {
+		return req, &refusal{status: http.StatusRequestURITooLong, text: "query too long"}
+	}
+	if req.query, err = readQuery(r.URL.RawQuery); err != nil {
+		return req, &refusal{status: http.StatusBadRequest, text: err.Error()}
+	}
+	if !hubName.MatchString(req.query.hub) {
+		return req, &refusal{status: http.StatusBadRequest, text: "invalid hub name"}
+	}
+	token := req.query.token
+	if a := r.Header.Get("Authorization"); a != "" {
+		scheme, value, _ := strings.Cut(a, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			value = ""
+		}
+		token = strings.TrimSpace(value)
+	}
+	if req.who, err = h.authenticate(token, req.query.hub); err != nil {
+		return req, &refusal{status: http.StatusUnauthorized, text: "invalid or expired access token", label: "token"}
+	}
+	if req.space = h.space(req.query.hub); req.space == nil {
+		return req, &refusal{status: http.StatusNotFound, text: "no such hub"}
+	}
+	return req, nil
+}
+
+// reserve makes a connection, which takes its place among the limits at once.
+func (h *Hub) reserve(r *http.Request, req *request) (*conn, error) {
+	c := &conn{hub: h, space: req.space, token: randomID(), addr: h.cfg.ClientAddr(r)}
+	c.info = realtime.Connection{ID: randomID(), Hub: req.space.name}
+	if h.cfg.Node != "" {
+		c.info.ID += "." + h.cfg.Node
+	}
+	c.clock.deadline.Store(h.after(h.cfg.Timing.Attach))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.draining:
+		return nil, &refusal{http.StatusServiceUnavailable, "the server is shutting down", "draining"}
+	case len(h.conns) >= h.cfg.Limits.Connections:
+		return nil, &refusal{http.StatusTooManyRequests, "too many connections", "connections"}
+	case h.addrs[c.addr] >= h.cfg.Limits.PerAddress:
+		return nil, &refusal{http.StatusTooManyRequests, "too many connections from this address", "address"}
+	}
+	h.conns[c.token] = c
+	h.addrs[c.addr]++
+	h.metrics.connections.Inc()
+	return c, nil
+}
+
+// randomID makes an unguessable id that needs no escaping in URLs.
+func randomID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+type transferFormats struct {
+	Transport       string   `json:"transport"`
+	TransferFormats []string `json:"transferFormats"`
+}
+
+type negotiation struct {
+	NegotiateVersion     int               `json:"negotiateVersion"`
+	ConnectionID         string            `json:"connectionId"`
+	ConnectionToken      string            `json:"connectionToken,omitempty"`
+	AvailableTransports  []transferFormats `json:"availableTransports"`
+	UseStatefulReconnect bool              `json:"useStatefulReconnect,omitempty"`
+}
+
+// transports are what negotiate offers, by preference, with the bits of asrs.s.htt.
+var transports = []struct {
+	bit  int
+	kind transport
+	transferFormats
+}{
+	{1, webSockets, transferFormats{"WebSockets", []string{"Text", "Binary"}}},
+	{2, serverSentEvents, transferFormats{"ServerSentEvents", []string{"Text"}}},
+	{4, longPolling, transferFormats{"LongPolling", []string{"Text", "Binary"}}},
+}
+
+func (id *identity) allows(t transport) bool {
+	for _, x := range transports {
+		if x.kind == t {
+			return id.transport == 0 || id.transport&x.bit != 0
+		}
+	}
+	return false
+}
+
+// negotiate answers POST /client/negotiate (§1.3).
+func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", "POST, OPTIONS")
+		return &refusal{status: http.StatusMethodNotAllowed, text: "method not allowed"}
+	}
+	_, _ = io.CopyN(io.Discard, r.Body, 4096) // clients send none; keeps the connection usable
+	req, err := h.authorize(r)
+	if err != nil {
+		return err
+	}
+	version := 0
+	if v := req.query.version; v != "" {
+		if version, err = strconv.Atoi(v); err != nil {
+			return writeJSON(w, map[string]string{"error": "The client requested a non-integer protocol version."})
+		}
+	}
+	c, err := h.reserve(r, &req)
+	if err != nil {
+		return err
+	}
+	n := negotiation{NegotiateVersion: min(max(version, 0), 1), ConnectionID: c.info.ID}
+	if n.NegotiateVersion == 0 {
+		// The public id is the only one that such a client knows.
+		h.rename(c, c.info.ID)
+	} else {
+		n.ConnectionToken = c.token
+	}
+	for _, t := range transports {
+		if req.who.allows(t.kind) {
+			n.AvailableTransports = append(n.AvailableTransports, t.transferFormats)
+		}
+	}
+	if req.query.resume && req.who.allows(webSockets) && h.cfg.Limits.ResumeBytes > 0 {
+		n.UseStatefulReconnect = true
+		c.mu.Lock()
+		c.resume = &resume{}
+		c.mu.Unlock()
+	}
+	return writeJSON(w, n)
+}
+
+func (h *Hub) rename(c *conn, token string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.conns, c.token)
+	c.token = token
+	h.conns[token] = c
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	_, _ = w.Write(b) // the client has left
+	return nil
+}
+
+// connect serves the transports at /client/ (§2.1).
+func (h *Hub) connect(w http.ResponseWriter, r *http.Request) error {
+	switch r.Method {
+	case http.MethodGet, http.MethodPost, http.MethodDelete:
+	default:
+		w.Header().Set("Allow", "GET, POST, DELETE, OPTIONS")
+		return &refusal{status: http.StatusMethodNotAllowed, text: "method not allowed"}
+	}
+	req, err := h.authorize(r)
+	if err != nil {
+		// A client that comes back within the window is known by its secret id;
+		// its token was valid when it connected.
+		if c := h.resumable(r); c != nil {
+			return h.upgrade(w, r, c, nil)
+		}
+		return err
+	}
+	isWS := r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	if req.query.id == "" {
+		if !isWS {
+			return &refusal{status: http.StatusBadRequest, text: "Connection ID required"}
+		}
+		if !req.who.allows(webSockets) {
+			return &refusal{status: http.StatusNotFound, text: "transport disabled"}
+		}
+		c, err := h.reserve(r, &req)
+		if err != nil {
+			return err
+		}
+		if err := h.upgrade(w, r, c, &req); err != nil {
+			c.close(ReasonNeverCame, "")
+			return err
+		}
+		return nil
+	}
+	h.mu.Lock()
+	c := h.conns[req.query.id]
+	h.mu.Unlock()
+	if c == nil || c.space != req.space {
+		return &refusal{status: http.StatusNotFound, text: "No Connection with that ID"}
+	}
+	switch {
+	case isWS:
+		return h.upgrade(w, r, c, &req)
+	case r.Method == http.MethodPost:
+		return c.post(w, r)
+	case r.Method == http.MethodDelete:
+		return c.delete(w)
+	case strings.Contains(r.Header.Get("Accept"), "text/event-stream"):
+		return c.serveEvents(w, r, &req)
+	default:
+		return c.poll(w, r, &req)
+	}
+}
+
+// resumable finds the connection that a WebSocket request with an expired token
+// wants to resume.
+func (h *Hub) resumable(r *http.Request) *conn {
+	q, err := readQuery(r.URL.RawQuery)
+	if err != nil || q.id == "" || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return nil
+	}
+	h.mu.Lock()
+	c := h.conns[q.id]
+	h.mu.Unlock()
+	if c == nil || c.space.name != q.hub {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != open || c.resume == nil {
+		return nil
+	}
+	return c
+}
+
+// attach gives a connection its link, or says why not. It returns the link that
+// was superseded.
+func (c *conn) attach(l link, t transport, req *request) (old link, err error) {
+	if req != nil && !req.who.allows(t) {
+		return nil, &refusal{status: http.StatusNotFound, text: "transport disabled"}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.state >= closing:
+		return nil, &refusal{status: http.StatusNotFound, text: "No Connection with that ID"}
+	case c.state == negotiated && req != nil:
+	case c.transport != t:
+		return nil, &refusal{status: http.StatusBadRequest, text: "Cannot change transports mid-connection"}
+	case c.state == open && c.resume != nil && (req == nil || req.who.user == c.info.User):
+		return c.reattach(l)
+	default:
+		return nil, &refusal{status: http.StatusConflict, text: "the connection has a transport already"}
+	}
+	c.state, c.transport, c.link = handshaking, t, l
+	c.out.writing = true // until the link is ready
+	if t != webSockets {
+		c.resume = nil
+	}
+	c.info.User, c.info.Claims = req.who.user, req.who.claims
+	c.info.Query = strings.Clone(req.query.rest)
+	patience := c.hub.cfg.Timing.Handshake
+	if req.who.handshake > 0 {
+		patience = time.Duration(req.who.handshake) * time.Second
+	}
+	gap := seconds(c.hub.cfg.Timing.PollGap)
+	if req.who.gap > 0 {
+		gap = uint32(req.who.gap)
+	}
+	c.clock.gap = uint16(gap)
+	if req.who.closeAt > 0 {
+		left := max(req.who.closeAt-time.Now().Unix(), 0)
+		c.clock.expires = c.hub.now() + uint32(min(left, 1<<30)) + 1
+	}
+	c.clock.in.Store(c.hub.now())
+	c.clock.out.Store(c.hub.now())
+	c.clock.deadline.Store(c.hub.after(patience))
+	return nil, nil
+}
+
+// reattach gives a connection another WebSocket, and queues what the client may
+// have missed. The caller holds mu.
+func (c *conn) reattach(l link) (old link, err error) {
+	replay, err := c.resume.replay(c.protocol)
+	if err != nil {
+		return nil, err
+	}
+	old, c.link = c.link, l
+	c.resume.detach()
+	c.out.drop()
+	c.out.writing = true // until the upgrade is answered
+	for _, f := range replay {
+		c.out.push(f)
+	}
+	c.clock.deadline.Store(0)
+	c.clock.in.Store(c.hub.now())
+	c.clock.out.Store(c.hub.now())
+	return old, nil
+}
+
+// upgrade makes a WebSocket of the request. The connection leaves net/http, whose
+// goroutine and buffers are free when this returns.
+func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, c *conn, req *request) error {
+	l := newWSLink(c)
+	old, err := c.attach(l, webSockets, req)
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		old.abort()
+	}
+	nc, rw, _, err := ws.HTTPUpgrader{Timeout: h.cfg.Timing.Write}.Upgrade(r, w)
+	if err != nil {
+		// Upgrade has answered.
+		c.ended(l, ReasonDropped, false)
+		return nil
+	}
+	l.open(nc)
+	early := rw.Reader
+	if early.Buffered() == 0 {
+		early = nil
+	}
+	if !h.spawn(func() { l.run(early) }) {
+		l.abort()
+		c.ended(l, ReasonDropped, true)
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package hub
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"causeway/internal/realtime"
+)
+
+// Exists says whether who names a live connection, on any node.
+func (s *Service) Exists(ctx context.Context, who realtime.Recipient) (bool, error) {
+	if s.space.exists(who) {
+		return true, nil
+	}
+	n, _, err := s.space.hub.cluster.count(ctx, s.space.name, who)
+	return n > 0, err
+}
+
+func (s *space) exists(who realtime.Recipient) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	switch {
+	case len(who.Excluded) > 0:
+	case who.Kind == realtime.KindAll:
+		return len(s.all) > 0
+	case who.Kind == realtime.KindGroup:
+		return s.groups[who.ID] != nil
+	case who.Kind == realtime.KindUser:
+		return s.users[who.ID] != nil
+	case who.Kind == realtime.KindConnection:
+		return s.byID[who.ID] != nil
+	}
+	return len(s.findLocked(who)) > 0
+}
+
+// Count counts connections and different users, on all nodes.
+func (s *Service) Count(ctx context.Context, who realtime.Recipient) (connections, users int, err error) {
+	local := s.space.find(who)
+	seen := map[string]bool{}
+	for _, c := range local {
+		if c.info.User != "" {
+			seen[c.info.User] = true
+		}
+	}
+	n, others, err := s.space.hub.cluster.count(ctx, s.space.name, who)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, u := range others {
+		seen[u] = true
+	}
+	return len(local) + n, len(seen), nil
+}
+
+// Connections lists connections by id, on all nodes.
+func (s *Service) Connections(ctx context.Context, who realtime.Recipient, after string, limit int) (page []realtime.ConnectionInfo, next string, err error) {
+	if limit <= 0 {
+		return nil, "", nil
+	}
+	// One more than asked for shows whether there is a next page.
+	page = s.space.list(who, after, limit+1)
+	others, err := s.space.hub.cluster.list(ctx, s.space.name, who, after, limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(others) > 0 {
+		page = append(page, others...)
+		sortInfos(page)
+	}
+	if len(page) > limit {
+		page = page[:limit]
+		next = page[limit-1].ConnectionID
+	}
+	return page, next, nil
+}
+
+func (s *space) list(who realtime.Recipient, after string, limit int) []realtime.ConnectionInfo {
+	var page []realtime.ConnectionInfo
+	for _, c := range s.find(who) {
+		if c.info.ID > after {
+			page = append(page, realtime.ConnectionInfo{ConnectionID: c.info.ID, UserID: c.info.User})
+		}
+	}
+	sortInfos(page)
+	return page[:min(limit, len(page))]
+}
+
+func sortInfos(page []realtime.ConnectionInfo) {
+	slices.SortFunc(page, func(a, b realtime.ConnectionInfo) int { return strings.Compare(a.ConnectionID, b.ConnectionID) })
+}

@@ -1,0 +1,177 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"strings"
+
+	"causeway/internal/realtime"
+	"causeway/internal/signalr"
+
+	"github.com/gobwas/ws"
+)
+
+// Service is the data plane of one named hub. Besides realtime.Service it is
+// everything that package realtime calls optional.
+type Service struct{ space *space }
+
+var (
+	_ realtime.Service    = (*Service)(nil)
+	_ realtime.UserGroups = (*Service)(nil)
+	_ realtime.Presence   = (*Service)(nil)
+	_ realtime.Closer     = (*Service)(nil)
+	_ realtime.Invoker    = (*Service)(nil)
+	_ realtime.RawSender  = (*Service)(nil)
+)
+
+// Negotiate signs an access token for the client, and sends it to this hub at
+// the origin that it knows already.
+func (s *Service) Negotiate(_ context.Context, c realtime.Claims) (realtime.Endpoint, error) {
+	h := s.space.hub
+	origin := c.Origin
+	if origin == "" {
+		origin = h.cfg.Origin
+	}
+	if origin == "" {
+		return realtime.Endpoint{}, errors.New("negotiate: no origin")
+	}
+	address := strings.TrimRight(origin, "/") + "/client/?hub=" + url.QueryEscape(s.space.name)
+	token, err := h.sign(address, c)
+	if err != nil {
+		return realtime.Endpoint{}, fmt.Errorf("negotiate: %w", err)
+	}
+	return realtime.Endpoint{URL: address, AccessToken: token}, nil
+}
+
+// Send delivers m.
+func (s *Service) Send(ctx context.Context, to realtime.Recipient, m realtime.Message) error {
+	msg := &signalr.Message{Type: signalr.Invocation, Target: m.Target, Arguments: m.Arguments}
+	f := fan{message: msg}
+	// Refuse what can't be encoded even if nobody would get it.
+	if _, err := f.frame(signalr.JSON); err != nil {
+		return err
+	}
+	return s.send(ctx, to, &f)
+}
+
+// SendRaw delivers invocations that are framed already.
+func (s *Service) SendRaw(ctx context.Context, to realtime.Recipient, framed map[string][]byte) error {
+	f := fan{raw: maps.Clone(framed)}
+	for name, b := range framed {
+		p, ok := signalr.ProtocolByName(name)
+		if !ok {
+			continue
+		}
+		n := 0
+		split := signalr.NewSplitter(p, len(b))
+		err := split.Feed(b, func(body []byte) error {
+			n++
+			h, err := p.Head(body)
+			if err == nil && h.Type != signalr.Invocation {
+				err = errors.New("not an invocation")
+			}
+			return err
+		})
+		if err != nil || n != 1 || split.Partial() {
+			return fmt.Errorf("send raw %s: not one invocation: %w", name, errors.Join(err, signalr.ErrMalformed))
+		}
+	}
+	return s.send(ctx, to, &f)
+}
+
+func (s *Service) send(ctx context.Context, to realtime.Recipient, f *fan) error {
+	s.space.fanOut(to, f)
+	return s.space.hub.cluster.send(ctx, s.space.name, to, f)
+}
+
+// fanOut queues a message for the connections of this node that to names.
+func (s *space) fanOut(to realtime.Recipient, f *fan) {
+	n, bytes := 0, 0
+	for _, c := range s.find(to) {
+		frame, err := f.frame(c.protocol)
+		if err != nil || frame == nil {
+			continue // this protocol can't say it, or was not given
+		}
+		c.send(frame)
+		n++
+		bytes += len(frame.payload())
+	}
+	s.hub.metrics.sent.Add(float64(n))
+	s.hub.metrics.sentBytes.Add(float64(bytes))
+}
+
+// fan is one message on its way to many connections: it is encoded once for each
+// protocol that is met. It belongs to one goroutine.
+type fan struct {
+	message *signalr.Message  // or
+	raw     map[string][]byte // framed, by protocol
+	frames  [2]*frame
+	errs    [2]error
+}
+
+// frame returns the frame for p; nil if the message was given for other protocols only.
+func (f *fan) frame(p signalr.Protocol) (*frame, error) {
+	if f.frames[p] != nil || f.errs[p] != nil {
+		return f.frames[p], f.errs[p]
+	}
+	if f.message != nil {
+		f.frames[p], f.errs[p] = newFrame(p, f.message)
+	} else if b, ok := f.raw[p.String()]; ok {
+		op := ws.OpText
+		if p.Binary() {
+			op = ws.OpBinary
+		}
+		f.frames[p] = rawFrame(op, b, true)
+	}
+	return f.frames[p], f.errs[p]
+}
+
+// JoinGroup adds a connection to a group.
+func (s *Service) JoinGroup(ctx context.Context, group, connectionID string) error {
+	if remote := s.space.hub.cluster.remote(connectionID); remote != "" {
+		return s.space.hub.cluster.join1(ctx, remote, s.space.name, group, connectionID)
+	}
+	return s.space.join(group, connectionID)
+}
+
+// LeaveGroup removes a connection from a group.
+func (s *Service) LeaveGroup(ctx context.Context, group, connectionID string) error {
+	if remote := s.space.hub.cluster.remote(connectionID); remote != "" {
+		return s.space.hub.cluster.leave1(ctx, remote, s.space.name, group, connectionID)
+	}
+	s.space.leave(group, connectionID)
+	return nil
+}
+
+// LeaveAllGroups removes a connection from all its groups.
+func (s *Service) LeaveAllGroups(ctx context.Context, connectionID string) error {
+	return s.LeaveGroup(ctx, "", connectionID)
+}
+
+// CloseConnection ends a connection; the reason is shown to the client.
+func (s *Service) CloseConnection(ctx context.Context, connectionID, reason string) error {
+	if remote := s.space.hub.cluster.remote(connectionID); remote != "" {
+		return s.space.hub.cluster.close1(ctx, remote, s.space.name, connectionID, reason)
+	}
+	if s.space.closeAll(realtime.ToConnection(connectionID), reason) == 0 {
+		return realtime.ErrNoConnection
+	}
+	return nil
+}
+
+// CloseConnections ends all connections that who names.
+func (s *Service) CloseConnections(ctx context.Context, who realtime.Recipient, reason string) error {
+	s.space.closeAll(who, reason)
+	return s.space.hub.cluster.closeAll(ctx, s.space.name, who, reason)
+}
+
+func (s *space) closeAll(who realtime.Recipient, reason string) int {
+	all := s.find(who)
+	for _, c := range all {
+		c.close(ReasonApplication, reason)
+	}
+	return len(all)
+}

@@ -1,0 +1,392 @@
+package hub
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+const (
+	opText   = ws.OpText
+	opBinary = ws.OpBinary
+)
+
+// readSize is the size of read buffers, and batchSize about how much is written
+// at once.
+const (
+	readSize  = 8 << 10
+	batchSize = 64 << 10
+)
+
+var (
+	readPool  = sync.Pool{New: func() any { return new([readSize]byte) }}
+	batchPool = sync.Pool{New: func() any { b := make([]byte, 0, batchSize); return &b }}
+)
+
+// wsLink is a WebSocket. WebSocket messages are a byte stream to us: several hub
+// messages may come in one, and one in several frames (§2.2).
+type wsLink struct {
+	c   *conn
+	nc  net.Conn        // nil until open; written under c.mu
+	raw syscall.RawConn // nil if the connection is no socket of ours (TLS, tests)
+	in  wsReader
+	out wsWriter
+	// aborted, under c.mu, says to close nc as soon as there is one.
+	aborted bool
+}
+
+// wsReader belongs to the reading goroutine.
+type wsReader struct {
+	try   func(fd uintptr) bool // wsLink.tryRead, made once
+	buf   *[readSize]byte       // nil while nothing is there
+	have  int                   // bytes in buf
+	err   error
+	left  int64 // bytes of the current data frame that have not come
+	mask  [4]byte
+	pos   int // in the mask
+	inMsg bool
+	deaf  bool // the client sent nonsense; wait for it to leave
+}
+
+// wsWriter belongs to whoever owns the writes.
+type wsWriter struct {
+	try   func(fd uintptr) bool // wsLink.tryWrite, made once
+	data  []byte                // to be written; on return, what was not
+	batch *[]byte               // holds data, if it was put together
+	err   error
+}
+
+func newWSLink(c *conn) *wsLink { return &wsLink{c: c} }
+
+// open gives the link its connection.
+func (l *wsLink) open(nc net.Conn) {
+	if raw := rawConn(nc); raw != nil {
+		l.raw = raw
+		l.in.try, l.out.try = l.tryRead, l.tryWrite
+	}
+	l.c.mu.Lock()
+	l.nc = nc
+	aborted := l.aborted
+	l.c.mu.Unlock()
+	if aborted {
+		_ = nc.Close()
+	}
+}
+
+// run reads until the transport ends. early is what the HTTP server read ahead.
+func (l *wsLink) run(early *bufio.Reader) {
+	l.flush() // the writes are ours since attach
+	reason, clean := l.readAll(early)
+	if l.in.buf != nil {
+		readPool.Put(l.in.buf)
+		l.in.buf = nil
+	}
+	if reason == ReasonClient {
+		l.farewell()
+	}
+	_ = l.nc.Close() // nothing is left that could fail
+	l.c.ended(l, reason, clean)
+}
+
+func (l *wsLink) readAll(early *bufio.Reader) (r Reason, clean bool) {
+	if early != nil && early.Buffered() > 0 {
+		l.in.buf = readPool.Get().(*[readSize]byte)
+		n, _ := early.Read(l.in.buf[:min(readSize, early.Buffered())]) // from memory
+		l.in.have = n
+		if done, r, clean := l.consume(); done {
+			return r, clean
+		}
+	}
+	for {
+		if err := l.fill(); err != nil {
+			return ReasonDropped, false
+		}
+		if done, r, clean := l.consume(); done {
+			return r, clean
+		}
+	}
+}
+
+// fill waits until bytes come, and reads them.
+func (l *wsLink) fill() error {
+	if l.raw != nil {
+		l.in.err = nil
+		if err := l.raw.Read(l.in.try); err != nil {
+			return err
+		}
+		return l.in.err
+	}
+	if l.in.buf == nil {
+		l.in.buf = readPool.Get().(*[readSize]byte)
+	}
+	n, err := l.nc.Read(l.in.buf[l.in.have:])
+	l.in.have += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// consume handles the bytes that were read, and keeps those of an unfinished
+// frame header or control frame.
+func (l *wsLink) consume() (done bool, r Reason, clean bool) {
+	in := &l.in
+	b := in.buf[:in.have]
+	if in.deaf {
+		b = nil
+	}
+	for len(b) > 0 {
+		if in.left > 0 {
+			n := int(min(in.left, int64(len(b))))
+			ws.Cipher(b[:n], in.mask, in.pos)
+			in.pos = (in.pos + n) & 3
+			in.left -= int64(n)
+			if err := l.c.feed(l, b[:n]); err != nil {
+				if errors.Is(err, closeError{ReasonClient}) {
+					return true, ReasonClient, true
+				}
+				// The goodbye is being written; wait for the client to leave.
+			}
+			b = b[n:]
+			continue
+		}
+		h, size, err := parseHeader(b)
+		if err != nil || size > 0 && !in.accepts(h) {
+			l.c.close(ReasonProtocol, "")
+			in.deaf = true
+			b = nil
+			break
+		}
+		if size == 0 || h.OpCode.IsControl() && len(b) < size+int(h.Length) {
+			break
+		}
+		b = b[size:]
+		if h.OpCode.IsControl() {
+			payload := b[:h.Length]
+			ws.Cipher(payload, h.Mask, 0)
+			if h.OpCode == ws.OpClose {
+				code, _ := closeCode(payload)
+				return true, ReasonClient, code == ws.StatusNormalClosure
+			}
+			l.control(h.OpCode, payload)
+			b = b[h.Length:]
+			continue
+		}
+		in.inMsg = !h.Fin
+		in.left, in.mask, in.pos = h.Length, h.Mask, 0
+	}
+	if in.have = copy(in.buf[:], b); in.have == 0 {
+		readPool.Put(in.buf)
+		in.buf = nil
+	}
+	return false, 0, false
+}
+
+// accepts checks what RFC 6455 demands of a client's frame.
+func (in *wsReader) accepts(h ws.Header) bool {
+	if !h.Masked || h.Rsv != 0 || h.Length < 0 {
+		return false
+	}
+	switch h.OpCode {
+	case ws.OpText, ws.OpBinary:
+		return !in.inMsg
+	case ws.OpContinuation:
+		return in.inMsg
+	case ws.OpClose, ws.OpPing, ws.OpPong:
+		return h.Fin && h.Length <= ws.MaxControlFramePayloadSize
+	}
+	return false
+}
+
+func (l *wsLink) control(op ws.OpCode, payload []byte) {
+	l.c.clock.in.Store(l.c.hub.now())
+	if op == ws.OpPing {
+		l.c.send(rawFrame(ws.OpPong, payload, false))
+	}
+}
+
+// parseHeader reads a frame header; size is 0 if b ends before the header does.
+func parseHeader(b []byte) (h ws.Header, size int, err error) {
+	if len(b) < 2 {
+		return h, 0, nil
+	}
+	h.Fin, h.Rsv, h.OpCode = b[0]&0x80 != 0, b[0]>>4&7, ws.OpCode(b[0]&0x0F)
+	h.Masked = b[1]&0x80 != 0
+	size = 2
+	switch n := b[1] & 0x7F; n {
+	case 126:
+		size += 2
+	case 127:
+		size += 8
+	default:
+		h.Length = int64(n)
+	}
+	ext := size
+	if h.Masked {
+		size += 4
+	}
+	if len(b) < size {
+		return h, 0, nil
+	}
+	switch ext {
+	case 4:
+		h.Length = int64(binary.BigEndian.Uint16(b[2:]))
+	case 10:
+		n := binary.BigEndian.Uint64(b[2:])
+		if n>>63 != 0 {
+			return h, 0, ws.ErrHeaderLengthMSB
+		}
+		h.Length = int64(n)
+	}
+	if h.Masked {
+		copy(h.Mask[:], b[ext:])
+	}
+	return h, size, nil
+}
+
+// closeCode reads the payload of a Close frame; without one the code is 1005.
+func closeCode(payload []byte) (ws.StatusCode, string) {
+	if len(payload) < 2 {
+		return ws.StatusNoStatusRcvd, ""
+	}
+	return ws.StatusCode(binary.BigEndian.Uint16(payload)), string(payload[2:])
+}
+
+// flush implements link: it writes what the socket takes at once, and leaves the
+// rest to a goroutine.
+func (l *wsLink) flush() {
+	if l.raw == nil {
+		l.writeLater()
+		return
+	}
+	for {
+		finish := l.gather()
+		if len(l.out.data) == 0 {
+			if finish {
+				l.writeLater() // the goodbye may block
+			}
+			return
+		}
+		l.out.err = nil
+		if err := l.raw.Write(l.out.try); err != nil || l.out.err != nil {
+			l.scatter()
+			l.abort()
+			return
+		}
+		if len(l.out.data) > 0 {
+			l.writeLater()
+			return
+		}
+		l.scatter()
+	}
+}
+
+func (l *wsLink) writeLater() {
+	if !l.c.hub.spawn(l.writeAll) {
+		l.abort()
+	}
+}
+
+// gather takes the next batch from the outbox into out.data.
+func (l *wsLink) gather() (finish bool) {
+	var frames [16]*frame
+	n, finish := l.c.take(l, frames[:], batchSize)
+	switch {
+	case n == 1:
+		l.out.data = frames[0].wire
+	case n > 1:
+		l.out.batch = batchPool.Get().(*[]byte)
+		b := (*l.out.batch)[:0]
+		for _, f := range frames[:n] {
+			b = append(b, f.wire...)
+		}
+		*l.out.batch, l.out.data = b, b
+	}
+	return finish
+}
+
+// scatter gives the batch back.
+func (l *wsLink) scatter() {
+	l.out.data = nil
+	if l.out.batch != nil {
+		if cap(*l.out.batch) <= 2*batchSize {
+			batchPool.Put(l.out.batch)
+		}
+		l.out.batch = nil
+	}
+}
+
+// writeAll writes what is left in out.data, then what is queued, waiting for the
+// client where it must, but not for longer than Timing.Write at a time.
+func (l *wsLink) writeAll() {
+	for {
+		for len(l.out.data) > 0 {
+			_ = l.nc.SetWriteDeadline(time.Now().Add(l.c.hub.cfg.Timing.Write)) // fails only with the write
+			n, err := l.nc.Write(l.out.data)
+			l.out.data = l.out.data[n:]
+			if err != nil {
+				l.scatter()
+				if errors.Is(err, os.ErrDeadlineExceeded) {
+					l.c.close(ReasonSlowClient, "")
+				}
+				l.abort()
+				return
+			}
+		}
+		_ = l.nc.SetWriteDeadline(time.Time{}) // whoever writes next may not set one
+		l.scatter()
+		if finish := l.gather(); len(l.out.data) == 0 {
+			if finish {
+				l.goodbye()
+			}
+			return
+		}
+	}
+}
+
+var closeNormal = ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))
+
+// goodbye ends our half of the connection (RFC 6455 §7.1.1: the server closes
+// first). The reading goroutine waits for the client's half, and the sweep for both.
+func (l *wsLink) goodbye() {
+	_ = l.nc.SetWriteDeadline(time.Now().Add(l.c.hub.cfg.Timing.Write))
+	_, err := l.nc.Write(closeNormal)
+	if half, ok := l.nc.(interface{ CloseWrite() error }); ok && err == nil {
+		err = half.CloseWrite()
+	}
+	if err != nil {
+		l.abort()
+	}
+}
+
+// farewell answers the client's Close frame, if nobody else is writing.
+func (l *wsLink) farewell() {
+	l.c.mu.Lock()
+	mine := l.c.link == l && !l.c.out.writing
+	if mine {
+		l.c.out.writing = true
+	}
+	l.c.mu.Unlock()
+	if mine {
+		_ = l.nc.SetWriteDeadline(time.Now().Add(time.Second)) // the client may have left
+		_, _ = l.nc.Write(closeNormal)
+	}
+}
+
+// abort implements link.
+func (l *wsLink) abort() {
+	l.c.mu.Lock()
+	nc := l.nc
+	l.aborted = true
+	l.c.mu.Unlock()
+	if nc != nil {
+		_ = nc.Close() // nothing is left that could fail
+	}
+}
