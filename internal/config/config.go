@@ -36,7 +36,7 @@ type Config struct {
 
 // HTTP is where and as what the server is reached.
 type HTTP struct {
-	Listen       string         `yaml:"listen" default:"localhost:8080" placeholder:"HOST:PORT" help:"Address of the pages, the API and the realtime service. Without a host: all interfaces. Port 0 picks a free one."`
+	Listen       string         `yaml:"listen" default:"localhost:8080" help:"Address of the pages, the API and the realtime service. Without a host: all interfaces. Port 0 picks a free one."`
 	PublicURL    string         `yaml:"public_url" placeholder:"URL" help:"Origin that invite links begin with, such as https://send.example.org. By default the origin at which the sender reached the server, or a LAN address where that is localhost and the server listens there."`
 	TrustedProxy []netip.Prefix `yaml:"trusted_proxy" placeholder:"PREFIX" help:"Addresses (CIDR) of reverse proxies whose X-Forwarded-For, -Proto and -Host are believed."`
 	MaxConns     int            `yaml:"max_connections" name:"max-connections" default:"10000" help:"Most realtime connections at once."`
@@ -47,7 +47,7 @@ type HTTP struct {
 type TLS struct {
 	Cert       string   `yaml:"tls_cert" name:"tls-cert" placeholder:"FILE" help:"Certificate chain (PEM) for HTTPS. Read again when the file changes."`
 	Key        string   `yaml:"tls_key" name:"tls-key" placeholder:"FILE" help:"Key (PEM) of the certificate."`
-	ACMEDomain []string `yaml:"acme_domain" name:"acme-domain" placeholder:"NAME" help:"Get certificates for these names from an ACME authority. The server must be reachable on port 443 (--listen :443) or 80 under each."`
+	ACMEDomain []string `yaml:"acme_domain" name:"acme-domain" placeholder:"NAME" help:"Get certificates for these names from an ACME authority. The server must be reachable on port 443 (--listen :443) under each."`
 	ACMEEmail  string   `yaml:"acme_email" name:"acme-email" placeholder:"ADDRESS" help:"Contact for the ACME authority."`
 	ACMECA     string   `yaml:"acme_ca" name:"acme-ca" placeholder:"URL" help:"Directory URL of the ACME authority. By default Let's Encrypt."`
 	ACMERoot   string   `yaml:"acme_root" name:"acme-root" placeholder:"FILE" help:"Root certificate (PEM) of the ACME authority, if it is a private one."`
@@ -61,11 +61,11 @@ type Session struct {
 
 // Relay is the STUN and TURN server.
 type Relay struct {
-	TURNListen     string        `yaml:"turn_listen" name:"turn-listen" default:":3478" placeholder:"HOST:PORT" help:"Address of STUN and TURN, UDP and TCP. Port 0 picks a free one, \"off\" switches the relay off."`
+	TURNListen     string        `yaml:"turn_listen" name:"turn-listen" default:":3478" help:"Address of STUN and TURN, UDP and TCP. Port 0 picks a free one, \"off\" switches the relay off."`
 	PublicIP       netip.Addr    `yaml:"public_ip" name:"public-ip" placeholder:"ADDRESS" help:"Address under which peers reach the relay. Found by itself for loopback and LAN use; set it on a server behind NAT."`
-	RelayPorts     PortRange     `yaml:"relay_ports" name:"relay-ports" default:"49152-65535" placeholder:"FIRST-LAST" help:"UDP ports for relayed addresses."`
+	RelayPorts     PortRange     `yaml:"relay_ports" name:"relay-ports" default:"49152-65535" help:"UDP ports for relayed addresses."`
 	CredentialLife time.Duration `yaml:"turn_credential_life" name:"turn-credential-life" default:"10m" help:"How long a TURN credential can open an allocation. A running transfer outlives it."`
-	STUN           []string      `yaml:"stun_server" name:"stun-server" placeholder:"HOST:PORT" help:"STUN servers to offer beside the built-in one."`
+	STUN           []string      `yaml:"stun_server" name:"stun-server" placeholder:"URL" help:"STUN servers to offer beside the built-in one, such as stun:stun.example.org:3478."`
 }
 
 // Process is how the process runs.
@@ -178,7 +178,9 @@ func (c *Config) Validate() error {
 		hostPort("turn_listen", c.TURNListen)
 	}
 	for _, s := range c.STUN {
-		hostPort("stun_server", s)
+		if !strings.HasPrefix(s, "stun:") && !strings.HasPrefix(s, "stuns:") {
+			bad("stun_server", "%q is not a URL such as stun:stun.example.org:3478", s)
+		}
 	}
 	if c.PublicURL != "" {
 		u, err := url.Parse(c.PublicURL)

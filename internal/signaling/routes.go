@@ -1,0 +1,144 @@
+package signaling
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"causeway/internal/httpx"
+	"causeway/internal/ice"
+	"causeway/internal/realtime"
+	"causeway/internal/token"
+)
+
+// maxBody is the limit of a request body in bytes (docs/protocol.md §2).
+const maxBody = 16 << 10
+
+// maxAccess is the longest life of an access token. The connection outlives it;
+// the client asks for another one when it reconnects.
+const maxAccess = time.Hour
+
+// Routes adds the HTTP interface to mux.
+func (s *Signaling) Routes(mux *http.ServeMux) {
+	for pattern, f := range map[string]httpx.HandlerFunc{
+		"POST /api/sessions":      s.create,
+		"POST /api/sessions/join": s.join,
+		"POST /api/ice":           s.ice,
+		"POST /api/negotiate":     s.negotiate,
+	} {
+		mux.Handle(pattern, httpx.Handler(s.cfg.Logger, f))
+	}
+}
+
+// granted is the part of an answer that both roles get.
+type granted struct {
+	Session string     `json:"session"`
+	Peer    string     `json:"peer"`
+	Role    token.Role `json:"role"`
+	Grant   string     `json:"grant"`
+	Expires int64      `json:"expires"` // Unix seconds
+}
+
+func (s *Signaling) grant(session string, role token.Role, expires time.Time) (granted, error) {
+	g := token.Grant{Session: session, Peer: token.NewPeer(), Role: role, Expires: expires}
+	text, err := s.cfg.Signer.SignGrant(g)
+	if err != nil {
+		return granted{}, err
+	}
+	return granted{Session: session, Peer: g.Peer, Role: role, Grant: text, Expires: expires.Unix()}, nil
+}
+
+func (s *Signaling) create(w http.ResponseWriter, r *http.Request) error {
+	if err := httpx.ReadJSON(w, r, maxBody, &struct{}{}); err != nil {
+		return err
+	}
+	expires := s.cfg.Now().Add(s.cfg.Lifetime).Truncate(time.Second)
+	g, err := s.grant(token.NewSession(), token.Host, expires)
+	if err != nil {
+		return err
+	}
+	invite, err := s.cfg.Signer.SignInvite(token.Invite{Session: g.Session, Expires: expires})
+	if err != nil {
+		return err
+	}
+	return httpx.WriteJSON(w, http.StatusCreated, struct {
+		granted
+		Invite string `json:"invite"`
+		Base   string `json:"base"`
+		Seats  int    `json:"seats"`
+	}{g, invite, s.cfg.LinkBase(r), s.cfg.Seats})
+}
+
+func (s *Signaling) join(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Invite string `json:"invite"`
+	}
+	if err := httpx.ReadJSON(w, r, maxBody, &body); err != nil {
+		return err
+	}
+	invite, err := s.cfg.Signer.Invite(body.Invite, s.cfg.Now())
+	switch {
+	case errors.Is(err, token.ErrExpired):
+		return &httpx.Error{Status: http.StatusGone, Code: "expired_link", Message: "This link has expired. Ask the sender for a new one.", Err: err}
+	case err != nil:
+		return &httpx.Error{Status: http.StatusNotFound, Code: "unknown_link", Message: "This link is not known here. Check that it was copied whole.", Err: err}
+	}
+	g, err := s.grant(invite.Session, token.Guest, invite.Expires)
+	if err != nil {
+		return err
+	}
+	return httpx.WriteJSON(w, http.StatusOK, g)
+}
+
+func (s *Signaling) ice(w http.ResponseWriter, r *http.Request) error {
+	g, err := s.bearer(r)
+	if err != nil {
+		return err
+	}
+	servers, expires, err := s.cfg.ICE.Servers(r.Context(), user(g.Session, g.Peer))
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		ICEServers []ice.Server `json:"iceServers"`
+		Expires    int64        `json:"expires,omitempty"` // Unix seconds; none: the servers are good for ever
+	}{ICEServers: servers}
+	if servers == nil {
+		answer.ICEServers = []ice.Server{}
+	}
+	if !expires.IsZero() {
+		answer.Expires = expires.Unix()
+	}
+	return httpx.WriteJSON(w, http.StatusOK, answer)
+}
+
+func (s *Signaling) negotiate(w http.ResponseWriter, r *http.Request) error {
+	g, err := s.bearer(r)
+	if err != nil {
+		return err
+	}
+	endpoint, err := s.cfg.Realtime.Negotiate(r.Context(), realtime.Claims{
+		User:     user(g.Session, g.Peer),
+		Custom:   map[string]string{claimSession: g.Session, claimPeer: g.Peer, claimRole: string(g.Role)},
+		Lifetime: min(maxAccess, g.Expires.Sub(s.cfg.Now())),
+		Origin:   s.cfg.Origin(r),
+	})
+	if err != nil {
+		return err
+	}
+	return httpx.WriteJSON(w, http.StatusOK, endpoint)
+}
+
+// bearer returns the grant in the Authorization header.
+func (s *Signaling) bearer(r *http.Request) (token.Grant, error) {
+	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		text = ""
+	}
+	g, err := s.cfg.Signer.Grant(strings.TrimSpace(text), s.cfg.Now())
+	if err != nil {
+		return token.Grant{}, &httpx.Error{Status: http.StatusUnauthorized, Code: "bad_grant", Message: "The session has ended. Open the page again.", Err: err}
+	}
+	return g, nil
+}

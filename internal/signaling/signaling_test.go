@@ -1,0 +1,284 @@
+package signaling
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"causeway/internal/ice"
+	"causeway/internal/realtime"
+	"causeway/internal/token"
+)
+
+// recorder is a realtime.Service that writes down what it is asked to do.
+type recorder struct {
+	calls  []string
+	claims realtime.Claims
+	fail   error
+}
+
+func (r *recorder) note(format string, args ...any) error {
+	r.calls = append(r.calls, fmt.Sprintf(format, args...))
+	return r.fail
+}
+
+func (r *recorder) Negotiate(_ context.Context, c realtime.Claims) (realtime.Endpoint, error) {
+	r.claims = c
+	return realtime.Endpoint{URL: c.Origin + "/client/?hub=signaling", AccessToken: "access"}, r.fail
+}
+
+func (r *recorder) Send(_ context.Context, to realtime.Recipient, m realtime.Message) error {
+	return r.note("send %d %s %s%s", to.Kind, to.ID, m.Target, m.Arguments[0])
+}
+
+func (r *recorder) JoinGroup(_ context.Context, group, id string) error {
+	return r.note("join %s %s", group, id)
+}
+
+func (r *recorder) LeaveGroup(_ context.Context, group, id string) error {
+	return r.note("leave %s %s", group, id)
+}
+
+func (r *recorder) CloseConnection(_ context.Context, id, _ string) error {
+	return r.note("close %s", id)
+}
+
+type fixedICE struct{ member string }
+
+func (f *fixedICE) Servers(_ context.Context, member string) ([]ice.Server, time.Time, error) {
+	f.member = member
+	return []ice.Server{{URLs: []string{"turn:192.0.2.1:3478"}, Username: "u", Credential: "c"}}, now.Add(time.Minute), nil
+}
+
+var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+type fixture struct {
+	*Signaling
+	rt   *recorder
+	ice  *fixedICE
+	mux  *http.ServeMux
+	time time.Time
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	signer, err := token.New(bytes.Repeat([]byte{7}, token.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{rt: &recorder{}, ice: &fixedICE{}, mux: http.NewServeMux(), time: now}
+	f.Signaling, err = New(Config{
+		Realtime: f.rt, ICE: f.ice, Signer: signer, Lifetime: 24 * time.Hour, Seats: 8,
+		LinkBase: func(*http.Request) string { return "http://lan:8080" },
+		Origin:   func(r *http.Request) string { return "http://" + r.Host },
+		Now:      func() time.Time { return f.time },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Routes(f.mux)
+	return f
+}
+
+// post returns the status and the decoded answer.
+func (f *fixture) post(t *testing.T, path, grant, body string) (int, map[string]any) {
+	t.Helper()
+	r := httptest.NewRequest("POST", "http://h:1"+path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if grant != "" {
+		r.Header.Set("Authorization", "Bearer "+grant)
+	}
+	w := httptest.NewRecorder()
+	f.mux.ServeHTTP(w, r)
+	var v map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+		t.Fatalf("%s: %d %q: %v", path, w.Code, w.Body, err)
+	}
+	return w.Code, v
+}
+
+func str(t *testing.T, v map[string]any, key string) string {
+	t.Helper()
+	s, ok := v[key].(string)
+	if !ok || s == "" {
+		t.Fatalf("%s is missing in %v", key, v)
+	}
+	return s
+}
+
+func TestCreateJoinNegotiate(t *testing.T) {
+	f := newFixture(t)
+	status, host := f.post(t, "/api/sessions", "", "{}")
+	if status != 201 || host["base"] != "http://lan:8080" || host["seats"] != float64(8) || host["role"] != "host" ||
+		host["expires"] != float64(now.Add(24*time.Hour).Unix()) {
+		t.Fatalf("%d %v", status, host)
+	}
+	status, guest := f.post(t, "/api/sessions/join", "", `{"invite":"`+str(t, host, "invite")+`"}`)
+	if status != 200 || guest["session"] != host["session"] || guest["role"] != "guest" || guest["peer"] == host["peer"] || guest["expires"] != host["expires"] {
+		t.Fatalf("%d %v", status, guest)
+	}
+	// A second guest is another peer of the same session: an invite isn't used up.
+	if _, second := f.post(t, "/api/sessions/join", "", `{"invite":"`+str(t, host, "invite")+`"}`); second["peer"] == guest["peer"] {
+		t.Error("two guests got the same peer id")
+	}
+
+	status, endpoint := f.post(t, "/api/negotiate?negotiateVersion=1", str(t, guest, "grant"), "")
+	if status != 200 || endpoint["url"] != "http://h:1/client/?hub=signaling" || endpoint["accessToken"] != "access" {
+		t.Fatalf("%d %v", status, endpoint)
+	}
+	want := fmt.Sprintf("%s.%s map[peer:%[2]s role:guest session:%[1]s] 1h0m0s", guest["session"], guest["peer"])
+	if got := fmt.Sprint(f.rt.claims.User, " ", f.rt.claims.Custom, " ", f.rt.claims.Lifetime); got != want {
+		t.Errorf("claims %s, want %s", got, want)
+	}
+
+	status, servers := f.post(t, "/api/ice", str(t, guest, "grant"), "")
+	if status != 200 || fmt.Sprint(servers["iceServers"]) != "[map[credential:c urls:[turn:192.0.2.1:3478] username:u]]" {
+		t.Errorf("%d %v", status, servers)
+	}
+	// Near the session's end the access token ends with the grant.
+	f.time = now.Add(24*time.Hour - time.Minute)
+	f.post(t, "/api/negotiate", str(t, guest, "grant"), "")
+	if f.rt.claims.Lifetime != time.Minute {
+		t.Errorf("lifetime %v, want a minute", f.rt.claims.Lifetime)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	f := newFixture(t)
+	_, host := f.post(t, "/api/sessions", "", "{}")
+	invite, grant := str(t, host, "invite"), str(t, host, "grant")
+	cases := []struct {
+		name, path, grant, body string
+		after                   time.Duration
+		status                  int
+		code                    string
+	}{
+		{"unknown", "/api/sessions/join", "", `{"invite":"` + strings.Repeat("A", 50) + `"}`, 0, 404, "unknown_link"},
+		{"no invite", "/api/sessions/join", "", `{}`, 0, 404, "unknown_link"},
+		{"expired", "/api/sessions/join", "", `{"invite":"` + invite + `"}`, 24 * time.Hour, 410, "expired_link"},
+		{"malformed", "/api/sessions/join", "", `{"invite":`, 0, 400, "bad_request"},
+		{"oversized", "/api/sessions/join", "", `{"invite":"` + strings.Repeat("A", maxBody) + `"}`, 0, 413, "too_large"},
+		{"no grant", "/api/negotiate", "", "", 0, 401, "bad_grant"},
+		{"an invite is no grant", "/api/ice", invite, "", 0, 401, "bad_grant"},
+		{"grant expired", "/api/ice", grant, "", 25 * time.Hour, 401, "bad_grant"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			f.time = now.Add(c.after)
+			status, v := f.post(t, c.path, c.grant, c.body)
+			if status != c.status || v["code"] != c.code || v["message"] == "" {
+				t.Errorf("%d %v, want %d %s", status, v, c.status, c.code)
+			}
+		})
+	}
+}
+
+func conn(id, peer string, role token.Role) realtime.Connection {
+	return realtime.Connection{ID: id, Hub: Hub, User: "S." + peer, Claims: map[string]string{claimSession: "S", claimPeer: peer, claimRole: string(role)}}
+}
+
+const hostPeer, guestPeer = "AAAAAAAAAAA", "BBBBBBBBBBA"
+
+func TestConnections(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	f.Connected(ctx, conn("c1", hostPeer, token.Host))
+	f.Connected(ctx, conn("c2", guestPeer, token.Guest))
+	f.Connected(ctx, realtime.Connection{ID: "c3"})
+	f.Connected(ctx, conn("c4", guestPeer, "admin"))
+	invoke := func(c realtime.Connection, target, arg string) {
+		t.Helper()
+		if _, err := f.Invoked(ctx, c, realtime.Message{Target: target, Arguments: []json.RawMessage{json.RawMessage(arg)}}); err != nil {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+	invoke(conn("c2", guestPeer, token.Guest), "hello", `{"n":1}`)
+	invoke(conn("c1", hostPeer, token.Host), "hello", `{"n":3}`)
+	invoke(conn("c1", hostPeer, token.Host), "signal", `{"to":"`+guestPeer+`","n":1,"data":{"type":"here"},"from":"forged","role":"host"}`)
+	f.Disconnected(ctx, conn("c1", hostPeer, token.Host), "gone")
+	invoke(conn("c2", guestPeer, token.Guest), "bye", `{}`)
+	f.Disconnected(ctx, realtime.Connection{ID: "c3"}, "gone")
+	want := []string{
+		"join host.S c1", "join guest.S c2", "close c3", "close c4",
+		`send 1 host.S hello{"from":"` + guestPeer + `","role":"guest","n":1}`,
+		`send 1 guest.S hello{"from":"` + hostPeer + `","role":"host","n":3}`,
+		`send 2 S.` + guestPeer + ` signal{"from":"` + hostPeer + `","role":"host","n":1,"data":{"type":"here"}}`,
+		`send 1 guest.S left{"from":"` + hostPeer + `","role":"host"}`,
+		`send 1 host.S left{"from":"` + guestPeer + `","role":"guest"}`,
+		"close c2",
+	}
+	if got := strings.Join(f.rt.calls, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
+func TestBadMessages(t *testing.T) {
+	f := newFixture(t)
+	c := conn("c", guestPeer, token.Guest)
+	cases := []struct {
+		name, target, arg, code string
+	}{
+		{"unknown method", "broadcast", `{}`, "bad_message"},
+		{"hello without n", "hello", `{}`, "bad_message"},
+		{"hello negative", "hello", `{"n":-1}`, "bad_message"},
+		{"hello not an object", "hello", `7`, "bad_message"},
+		{"signal without to", "signal", `{"n":1,"data":{"type":"here"}}`, "bad_message"},
+		{"signal to another session", "signal", `{"to":"T.` + hostPeer + `","n":1,"data":{"type":"here"}}`, "bad_message"},
+		{"signal to itself", "signal", `{"to":"` + guestPeer + `","n":1,"data":{"type":"here"}}`, "bad_message"},
+		{"signal without n", "signal", `{"to":"` + hostPeer + `","data":{"type":"here"}}`, "bad_message"},
+		{"data null", "signal", `{"to":"` + hostPeer + `","n":1,"data":null}`, "bad_message"},
+		{"data missing", "signal", `{"to":"` + hostPeer + `","n":1}`, "bad_message"},
+		{"data a list", "signal", `{"to":"` + hostPeer + `","n":1,"data":[]}`, "bad_message"},
+		{"unknown type", "signal", `{"to":"` + hostPeer + `","n":1,"data":{"type":"x"}}`, "bad_message"},
+		{"oversized", "signal", `{"to":"` + hostPeer + `","n":1,"data":{"type":"description","x":"` + strings.Repeat("x", maxMessage) + `"}}`, "too_large"},
+	}
+	for _, k := range cases {
+		t.Run(k.name, func(t *testing.T) {
+			_, err := f.Invoked(t.Context(), c, realtime.Message{Target: k.target, Arguments: []json.RawMessage{json.RawMessage(k.arg)}})
+			var e *realtime.Error
+			if !errors.As(err, &e) || e.Code != k.code {
+				t.Errorf("got %v, want %s", err, k.code)
+			}
+		})
+	}
+	if _, err := f.Invoked(t.Context(), c, realtime.Message{Target: "hello"}); err == nil {
+		t.Error("a message without arguments was accepted")
+	}
+	if _, err := f.Invoked(t.Context(), realtime.Connection{ID: "x"}, realtime.Message{Target: "hello", Arguments: []json.RawMessage{json.RawMessage(`{"n":1}`)}}); err == nil {
+		t.Error("a connection without a session was served")
+	}
+	if len(f.rt.calls) != 0 {
+		t.Errorf("something was sent: %v", f.rt.calls)
+	}
+}
+
+// A failing service ends a connection that could not join its group, unless it is gone.
+func TestJoinFails(t *testing.T) {
+	f := newFixture(t)
+	f.rt.fail = errors.New("down")
+	f.Connected(t.Context(), conn("c1", hostPeer, token.Host))
+	f.rt.fail = realtime.ErrNoConnection
+	f.Connected(t.Context(), conn("c2", hostPeer, token.Host))
+	if got := strings.Join(f.rt.calls, ", "); got != "join host.S c1, close c1, join host.S c2" {
+		t.Error(got)
+	}
+}
+
+func FuzzSignal(f *testing.F) {
+	f.Add(`{"to":"AAAAAAAAAAA","n":1,"data":{"type":"here"}}`)
+	f.Fuzz(func(t *testing.T, arg string) {
+		m, err := parseSignal(json.RawMessage(arg))
+		if err == nil && (m.N == 0 || len(m.To) != 11 || !json.Valid(m.Data)) {
+			t.Errorf("accepted %q as %+v", arg, m)
+		}
+	})
+}
