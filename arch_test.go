@@ -1,0 +1,190 @@
+// Package causeway_test holds the rules that the whole tree obeys.
+package causeway_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// imports says which packages of Causeway each package may import, and which
+// modules from elsewhere (a prefix; the standard library is free to all).
+var imports = map[string]struct{ ours, modules []string }{
+	"cmd/causeway":                   {[]string{"internal/cli"}, nil},
+	"internal/cli":                   {[]string{"internal/app", "internal/config", "internal/ops"}, []string{"github.com/alecthomas/kong"}},
+	"internal/config":                {nil, []string{"go.yaml.in/yaml/v3"}},
+	"internal/app":                   {[]string{"internal/..."}, []string{"golang.org/x/sync", "github.com/caddyserver/certmagic", "go.uber.org/zap"}},
+	"internal/realtime":              {nil, nil},
+	"internal/realtime/accesskey":    {[]string{"internal/realtime", "internal/secret"}, []string{"github.com/golang-jwt/jwt/v5"}},
+	"internal/realtime/hub":          {[]string{"internal/realtime", "internal/realtime/accesskey", "internal/signalr"}, []string{"github.com/gobwas/ws", "github.com/golang-jwt/jwt/v5", "github.com/prometheus/client_golang", "golang.org/x/sync"}},
+	"internal/realtime/realtimetest": {[]string{"internal/realtime"}, nil},
+	"internal/signalr":               {nil, []string{"github.com/tinylib/msgp"}},
+	"internal/signaling":             {[]string{"internal/realtime", "internal/ice", "internal/token", "internal/httpx"}, nil},
+	"internal/token":                 {nil, []string{"github.com/golang-jwt/jwt/v5"}},
+	"internal/ice":                   {[]string{"internal/relay/credential"}, nil},
+	"internal/relay":                 {[]string{"internal/relay/credential"}, []string{"github.com/pion/turn/v5", "github.com/pion/stun/v4", "github.com/pion/logging", "github.com/prometheus/client_golang", "golang.org/x/sync"}},
+	"internal/relay/credential":      {nil, nil},
+	"internal/secret":                {nil, nil},
+	"internal/httpx":                 {nil, nil},
+	"internal/ops":                   {nil, []string{"github.com/prometheus/client_golang"}},
+	"internal/web":                   {nil, nil},
+}
+
+const module = "causeway/"
+
+// testFiles are free to import what else they need.
+func goFiles(t *testing.T) map[string][]string {
+	t.Helper()
+	byDir := map[string][]string{}
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == "testdata" || (name != "." && strings.HasPrefix(d.Name(), "."))) {
+			return fs.SkipDir
+		}
+		if strings.HasSuffix(name, ".go") {
+			dir := path.Dir(filepath.ToSlash(name))
+			byDir[dir] = append(byDir[dir], name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return byDir
+}
+
+func parse(t *testing.T, name string) (*token.FileSet, *ast.File) {
+	t.Helper()
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fset, f
+}
+
+func allowed(list []string, what string) bool {
+	return slices.ContainsFunc(list, func(a string) bool {
+		if prefix, ok := strings.CutSuffix(a, "/..."); ok {
+			return strings.HasPrefix(what, prefix+"/")
+		}
+		return what == a
+	})
+}
+
+func TestImports(t *testing.T) {
+	for dir, files := range goFiles(t) {
+		if dir == "." {
+			continue
+		}
+		rule, ok := imports[dir]
+		if !ok {
+			t.Errorf("%s is not in the import table", dir)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			_, f := parse(t, name)
+			for _, i := range f.Imports {
+				p, err := strconv.Unquote(i.Path.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if own, isOwn := strings.CutPrefix(p, module); isOwn {
+					if !allowed(rule.ours, own) {
+						t.Errorf("%s imports %s, which the table forbids", name, own)
+					}
+				} else if first, _, _ := strings.Cut(p, "/"); strings.Contains(first, ".") {
+					if !slices.ContainsFunc(rule.modules, func(m string) bool { return p == m || strings.HasPrefix(p, m+"/") }) {
+						t.Errorf("%s imports %s, which the table forbids", name, p)
+					}
+				}
+			}
+		}
+	}
+	for dir := range imports {
+		if _, err := os.Stat(dir); err != nil {
+			t.Errorf("the import table has %s, which is not there", dir)
+		}
+	}
+}
+
+func TestPackageComments(t *testing.T) {
+	for dir, files := range goFiles(t) {
+		var comments int
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") && dir != "." {
+				continue
+			}
+			if _, f := parse(t, name); f.Doc != nil {
+				comments++
+			}
+		}
+		if comments != 1 {
+			t.Errorf("%s has %d package comments, want 1", dir, comments)
+		}
+	}
+}
+
+// Limits of shape (docs/architecture.md).
+const (
+	maxFile, maxMain, maxFunc = 500, 60, 60
+	maxPackage                = 4000
+	maxFields                 = 20
+)
+
+func TestShape(t *testing.T) {
+	for dir, files := range goFiles(t) {
+		total := 0
+		for _, name := range files {
+			fset, f := parse(t, name)
+			lines := fset.Position(f.FileEnd).Line
+			if lines > maxFile || (dir == "cmd/causeway" && lines > maxMain) {
+				t.Errorf("%s has %d lines", name, lines)
+			}
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			total += lines
+			checkDecls(t, fset, f)
+		}
+		if total > maxPackage {
+			t.Errorf("%s has %d lines, split it by concept", dir, total)
+		}
+	}
+}
+
+func checkDecls(t *testing.T, fset *token.FileSet, f *ast.File) {
+	t.Helper()
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			if n.Name.Name == "init" && n.Recv == nil {
+				t.Errorf("%s: no init functions", fset.Position(n.Pos()))
+			}
+			if l := fset.Position(n.End()).Line - fset.Position(n.Pos()).Line + 1; l > maxFunc {
+				t.Errorf("%s: %s has %d lines", fset.Position(n.Pos()), n.Name.Name, l)
+			}
+		case *ast.StructType:
+			if n.Fields.NumFields() > maxFields {
+				t.Errorf("%s: a struct of %d fields", fset.Position(n.Pos()), n.Fields.NumFields())
+			}
+		case *ast.Comment:
+			if strings.HasPrefix(n.Text, "//"+"nolint") {
+				t.Errorf("%s: a suppressed check", fset.Position(n.Pos()))
+			}
+		}
+		return true
+	})
+}

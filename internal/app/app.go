@@ -1,0 +1,284 @@
+// Package app puts the parts of Causeway together: from a configuration to
+// something that runs. It is the only package that knows all the others.
+//
+// New opens the sockets, so that a taken port is told at once and addresses are
+// known before anything runs; Run serves until its context ends, then drains: the
+// server stops being ready, clients of the realtime service are told to come back
+// (to another server, or to this one's successor), running requests end, and the
+// relay closes last.
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"causeway/internal/config"
+	"causeway/internal/httpx"
+	"causeway/internal/ice"
+	"causeway/internal/ops"
+	"causeway/internal/realtime"
+	"causeway/internal/realtime/hub"
+	"causeway/internal/relay"
+	"causeway/internal/secret"
+	"causeway/internal/signaling"
+	"causeway/internal/token"
+	"causeway/internal/web"
+)
+
+// App is one configured Causeway.
+type App struct {
+	cfg       config.Config
+	log       *slog.Logger
+	ops       *ops.Ops
+	listeners []net.Listener
+	place     place
+	relay     *relay.Server // nil: switched off
+	hub       *hub.Hub
+	http      *http.Server
+}
+
+// Limits of the HTTP server.
+const (
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 16 << 10
+)
+
+// New opens the sockets and wires the parts. ctx bounds the fetching of secrets
+// and certificates; it must be the one that Run gets. Close an App that isn't run.
+func New(ctx context.Context, cfg config.Config, log *slog.Logger) (*App, error) {
+	a := &App{cfg: cfg, log: log, ops: ops.New()}
+	if err := a.open(ctx); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *App) open(ctx context.Context) error {
+	cfg := a.cfg
+	key, err := signingKey(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if a.listeners, err = listen(cfg.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	secure := cfg.Cert != "" || len(cfg.ACMEDomain) > 0
+	if a.place, err = placeOf(cfg.Listen, a.listeners[0], secure, cfg.PublicURL); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	provider, err := a.openRelay(key)
+	if err != nil {
+		return err
+	}
+	handler, err := a.compose(key, provider)
+	if err != nil {
+		return err
+	}
+	t, err := tlsConfig(ctx, cfg, a.place.port, a.log)
+	if err != nil {
+		return err
+	}
+	a.http = &http.Server{
+		Handler:           handler,
+		TLSConfig:         t,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// signingKey returns the key that all tokens of this server derive from.
+func signingKey(ctx context.Context, cfg config.Config) ([]byte, error) {
+	if cfg.SigningKey == "" {
+		return token.LoadKey(filepath.Join(cfg.DataDir, "keys", "signing.key"))
+	}
+	ref, err := secret.ParseRef(cfg.SigningKey)
+	if err != nil {
+		return nil, fmt.Errorf("signing_key: %w", err)
+	}
+	v, err := secret.Resolve(ctx, ref)
+	if err != nil {
+		return nil, fmt.Errorf("signing_key: %w", err)
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(v.Reveal()))
+	if err != nil || len(key) != token.KeySize {
+		return nil, fmt.Errorf("signing_key: %s does not hold %d bytes in base64", cfg.SigningKey, token.KeySize)
+	}
+	return key, nil
+}
+
+// openRelay opens the relay, unless it is switched off, and returns what peers are
+// told about it.
+func (a *App) openRelay(key []byte) (ice.Provider, error) {
+	secretKey, err := token.Derive(key, "turn")
+	if err != nil {
+		return nil, err
+	}
+	secrets := func() [][]byte { return [][]byte{secretKey} }
+	if a.cfg.TURNListen != config.TURNOff {
+		a.relay, err = relay.New(relay.Config{
+			Listen:     a.cfg.TURNListen,
+			PublicIP:   a.cfg.PublicIP,
+			Secrets:    secrets,
+			MinPort:    a.cfg.RelayPorts.First,
+			MaxPort:    a.cfg.RelayPorts.Last,
+			Logger:     a.log.With("part", "relay"),
+			Registerer: a.ops.Registry,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("turn_listen: %w", err)
+		}
+	}
+	return ice.NewRelay(ice.RelayConfig{URLs: a.RelayURLs, Secrets: secrets, Life: a.cfg.CredentialLife, STUN: a.cfg.STUN})
+}
+
+// compose wires signaling, realtime service and pages into one handler.
+func (a *App) compose(key []byte, provider ice.Provider) (http.Handler, error) {
+	signer, err := token.New(key)
+	if err != nil {
+		return nil, err
+	}
+	accessKey, err := token.Derive(key, "realtime")
+	if err != nil {
+		return nil, err
+	}
+	proxies := httpx.Proxies{Trusted: a.cfg.TrustedProxy}
+	var upstream lateHandler // the hub and signaling need each other
+	a.hub, err = hub.New(hub.Config{
+		Keys:       func() [][]byte { return [][]byte{accessKey} },
+		Handlers:   map[string]realtime.Handler{signaling.Hub: &upstream},
+		ClientAddr: proxies.Client,
+		Limits:     hub.Limits{Connections: a.cfg.MaxConns, PerAddress: a.cfg.MaxPerAddr},
+		Timing:     hub.Timing{Drain: a.cfg.DrainTimeout},
+		Logger:     a.log.With("part", "realtime"),
+		Registerer: a.ops.Registry,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s, err := signaling.New(signaling.Config{
+		Realtime: a.hub.Service(signaling.Hub),
+		ICE:      provider,
+		Signer:   signer,
+		Lifetime: a.cfg.Lifetime,
+		Seats:    a.cfg.Seats,
+		LinkBase: func(r *http.Request) string { return a.place.linkBase(proxies.Origin(r), lanAddress) },
+		Origin:   proxies.Origin,
+		Logger:   a.log.With("part", "signaling"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	upstream.Handler = s
+	pages, err := web.New()
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	s.Routes(mux)
+	a.ops.Routes(mux)
+	mux.Handle("/client", a.hub.Handler())
+	mux.Handle("/client/", a.hub.Handler())
+	mux.Handle("/", pages)
+	return httpx.SecurityHeaders(mux), nil
+}
+
+// lateHandler is a realtime.Handler that is filled in before anything runs.
+type lateHandler struct{ realtime.Handler }
+
+// URLs returns the addresses under which the pages are to be opened.
+func (a *App) URLs() []string {
+	var lan netip.Addr
+	if a.place.host == "" {
+		lan = lanAddress()
+	}
+	return a.place.urls(lan)
+}
+
+// RelayURLs returns the relay's addresses as ICE server URLs; none if it is off.
+func (a *App) RelayURLs() []string {
+	if a.relay == nil {
+		return nil
+	}
+	return a.relay.URLs()
+}
+
+// Run serves until ctx ends, drains, and returns when everything has ended.
+func (a *App) Run(ctx context.Context) error {
+	// What drains outlives ctx, one part after the other.
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	g, gctx := errgroup.WithContext(ctx)
+	for _, l := range a.listeners {
+		g.Go(func() error { return a.serve(l) })
+	}
+	drained := make(chan struct{}) // realtime clients have been told
+	g.Go(func() error {
+		defer close(drained)
+		return a.hub.Run(gctx)
+	})
+	if a.relay != nil {
+		g.Go(func() error { return a.relay.Run(late) })
+	}
+	g.Go(func() error {
+		defer cancel()
+		<-gctx.Done()
+		a.log.Info("draining")
+		a.ops.SetReady(false)
+		<-drained // till then probes find /readyz, and clients their Close message
+		return a.shutdown(late)
+	})
+	a.ops.SetReady(true)
+	a.log.Info("listening", "version", ops.Version())
+	err := g.Wait()
+	a.log.Info("ended")
+	return err
+}
+
+func (a *App) serve(l net.Listener) error {
+	if a.http.TLSConfig != nil {
+		l = tls.NewListener(l, a.http.TLSConfig)
+	}
+	if err := a.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve http: %w", err)
+	}
+	return nil
+}
+
+// shutdown ends the HTTP server, as gently as DrainTimeout allows.
+func (a *App) shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.DrainTimeout)
+	defer cancel()
+	err := a.http.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) { // requests that would not end
+		err = a.http.Close()
+	}
+	return err
+}
+
+// Close releases the sockets of an App that isn't run.
+func (a *App) Close() error {
+	var errs []error
+	for _, l := range a.listeners {
+		errs = append(errs, l.Close())
+	}
+	if a.relay != nil {
+		errs = append(errs, a.relay.Close())
+	}
+	return errors.Join(errs...)
+}

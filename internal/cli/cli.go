@@ -1,0 +1,134 @@
+// Package cli is the command line: one file a command, each a struct that kong
+// fills and whose Run does the work.
+//
+// Standard output has what was asked for, standard error everything else. An error
+// is printed as "causeway: error: …", a hint on what to do as "causeway: hint: …".
+// The exit code is 0, 2 for wrong usage, and 1 for any other failure.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"causeway/internal/config"
+	"causeway/internal/ops"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+// commands is the whole command line.
+type commands struct {
+	Serve   serveCommand     `cmd:"" help:"Run everything: pages, signaling, realtime service, relay."`
+	Config  configCommand    `cmd:"" help:"Check, print and explain the configuration."`
+	Bench   benchCommand     `cmd:"" help:"Measure this binary on this machine."`
+	Version kong.VersionFlag `env:"-" help:"Print the version."`
+}
+
+// streams is where a command writes.
+type streams struct{ out, err io.Writer }
+
+// hinted is an error with a hint on what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Unwrap() error { return h.error }
+
+// usageError is an error in what the user typed or configured.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+// Main runs the command line args and returns the exit code. When ctx ends, the
+// command drains and returns.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	exit := -1
+	parser, err := kong.New(&commands{},
+		kong.Name("causeway"),
+		kong.Description("The WebRTC backend that anyone can run: signaling, STUN and TURN, and a peer-to-peer file sender, in one binary."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exit = code }),
+		kong.Vars{"version": ops.Version()},
+		kong.DefaultEnvars("CAUSEWAY"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(streams{stdout, stderr}),
+	)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if exit >= 0 { // --help or --version
+		return exit
+	}
+	if err != nil {
+		return fail(stderr, hinted{usageError{err}, "run: causeway " + commandOf(args) + "--help"})
+	}
+	if err := k.Run(); err != nil {
+		return fail(stderr, err)
+	}
+	return exitOK
+}
+
+// commandOf returns the command in args, with a space after it, to complete a hint.
+func commandOf(args []string) string {
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		return args[0] + " "
+	}
+	return ""
+}
+
+func fail(w io.Writer, err error) int {
+	fmt.Fprintf(w, "causeway: error: %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  "))
+	var h hinted
+	if errors.As(err, &h) {
+		fmt.Fprintf(w, "causeway: hint: %s\n", h.hint)
+	}
+	if errors.As(err, new(usageError)) {
+		return exitUsage
+	}
+	return exitError
+}
+
+// settings are the flags of config.Config, and the file that they may come from.
+type settings struct {
+	ConfigFile string `name:"config" placeholder:"FILE" type:"existingfile" help:"YAML file with settings; see: causeway config reference."`
+	config.Config
+}
+
+// BeforeResolve adds what the file sets below flags and environment variables.
+func (s *settings) BeforeResolve(k *kong.Context) error {
+	for _, f := range k.Flags() {
+		if f.Name == "config" {
+			if name, ok := k.FlagValue(f).(string); ok && name != "" {
+				return addFile(k, kong.ExpandPath(name))
+			}
+		}
+	}
+	return nil
+}
+
+// settings checks the whole configuration.
+func (s *settings) validate() error {
+	if s.DataDir == "" {
+		s.DataDir = config.DefaultDataDir()
+	}
+	if err := s.Validate(); err != nil {
+		return hinted{usageError{fmt.Errorf("configuration: %w", err)}, "see: causeway config reference"}
+	}
+	return nil
+}

@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"causeway/internal/config"
+)
+
+// addFile makes the values of a YAML file the ones that count where neither a flag
+// nor an environment variable says anything.
+func addFile(k *kong.Context, name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("open configuration: %w", err)
+	}
+	defer f.Close()
+	values, err := config.FileValues(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	k.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		for _, env := range flag.Envs {
+			if _, set := os.LookupEnv(env); set {
+				return nil, nil
+			}
+		}
+		if v, ok := values[flag.Name]; ok {
+			return v, nil
+		}
+		return nil, nil
+	}))
+	return nil
+}
