@@ -47,6 +47,7 @@ type App struct {
 	relay     *relay.Server // nil: switched off
 	hub       *hub.Hub
 	http      *http.Server
+	tls       *tls.Config // nil: plain HTTP
 }
 
 // Limits of the HTTP server.
@@ -87,13 +88,11 @@ func (a *App) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t, err := tlsConfig(ctx, cfg, a.place.port, a.log)
-	if err != nil {
+	if a.tls, err = tlsConfig(ctx, cfg, a.place.port, a.log); err != nil {
 		return err
 	}
 	a.http = &http.Server{
 		Handler:           handler,
-		TLSConfig:         t,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -251,8 +250,8 @@ func (a *App) Run(ctx context.Context) error {
 }
 
 func (a *App) serve(l net.Listener) error {
-	if a.http.TLSConfig != nil {
-		l = tls.NewListener(l, a.http.TLSConfig)
+	if a.tls != nil {
+		l = tls.NewListener(l, a.tls)
 	}
 	if err := a.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve http: %w", err)
