@@ -267,8 +267,8 @@ func (l *wsLink) flush() {
 		return
 	}
 	for {
-		finish := l.gather()
-		if len(l.out.data) == 0 {
+		more, finish := l.gather()
+		if !more {
 			if finish {
 				l.writeLater() // the goodbye may block
 			}
@@ -294,8 +294,9 @@ func (l *wsLink) writeLater() {
 	}
 }
 
-// gather takes the next batch from the outbox into out.data.
-func (l *wsLink) gather() (finish bool) {
+// gather takes the next batch from the outbox into out.data. If there is none,
+// and nothing to finish, the writes may already be somebody else's.
+func (l *wsLink) gather() (more, finish bool) {
 	var frames [16]*frame
 	n, finish := l.c.take(l, frames[:], batchSize)
 	switch {
@@ -309,7 +310,7 @@ func (l *wsLink) gather() (finish bool) {
 		}
 		*l.out.batch, l.out.data = b, b
 	}
-	return finish
+	return n > 0, finish
 }
 
 // scatter gives the batch back.
@@ -342,7 +343,7 @@ func (l *wsLink) writeAll() {
 		}
 		_ = l.nc.SetWriteDeadline(time.Time{}) // whoever writes next may not set one
 		l.scatter()
-		if finish := l.gather(); len(l.out.data) == 0 {
+		if more, finish := l.gather(); !more {
 			if finish {
 				l.goodbye()
 			}
