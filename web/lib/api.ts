@@ -1,0 +1,82 @@
+/** The server's HTTP calls, docs/protocol.md §2. */
+import { isCount, isRecord } from './protocol';
+
+/** `code` is the server's, or `unreachable` if it didn't answer, or `bad_answer`. */
+export class ApiError extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+    readonly status = 0,
+  ) {
+    super(message);
+  }
+}
+
+export interface Membership {
+  session: string;
+  peer: string;
+  grant: string;
+  /** Unix seconds */
+  expires: number;
+}
+
+export interface HostMembership extends Membership {
+  invite: string;
+  base: string;
+  seats: number;
+}
+
+async function post(path: string, body: object, grant?: string): Promise<Record<string, unknown>> {
+  const headers: Record<string, string> = { 'Content-Type': 'application/json' };
+  if (grant) headers.Authorization = `Bearer ${grant}`;
+  let response: Response;
+  let answer: unknown;
+  try {
+    response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) });
+    answer = await response.json();
+  } catch {
+    throw new ApiError('unreachable', 'the server does not answer');
+  }
+  if (!isRecord(answer)) throw new ApiError('bad_answer', 'the server gave an answer that makes no sense', response.status);
+  if (response.ok) return answer;
+  throw new ApiError(String(answer.code ?? 'internal'), String(answer.message ?? response.status), response.status);
+}
+
+function membership(answer: Record<string, unknown>): Membership {
+  const { session, peer, grant, expires } = answer;
+  if (typeof session !== 'string' || typeof peer !== 'string' || typeof grant !== 'string' || !isCount(expires)) {
+    throw new ApiError('bad_answer', 'the server gave an answer that makes no sense');
+  }
+  return { session, peer, grant, expires };
+}
+
+export async function createSession(): Promise<HostMembership> {
+  const answer = await post('/api/sessions', {});
+  const { invite, base, seats } = answer;
+  if (typeof invite !== 'string' || typeof base !== 'string' || !isCount(seats)) {
+    throw new ApiError('bad_answer', 'the server gave an answer that makes no sense');
+  }
+  return { ...membership(answer), invite, base, seats };
+}
+
+export async function joinSession(invite: string): Promise<Membership> {
+  return membership(await post('/api/sessions/join', { invite }));
+}
+
+/** Fetches ICE servers, and again when the credentials are about to expire. */
+export class IceServers {
+  #servers: RTCIceServer[] = [];
+  #until = 0;
+
+  constructor(private readonly grant: string) {}
+
+  async get(): Promise<RTCIceServer[]> {
+    if (Date.now() < this.#until) return this.#servers;
+    const { iceServers, expires } = await post('/api/ice', {}, this.grant);
+    if (!Array.isArray(iceServers) || !isCount(expires)) throw new ApiError('bad_answer', 'the server gave no ICE servers');
+    this.#servers = iceServers as RTCIceServer[];
+    // Half of the life that is left is for the connection that is about to be made.
+    this.#until = Date.now() + Math.max(0, expires * 1000 - Date.now()) / 2;
+    return this.#servers;
+  }
+}

@@ -1,0 +1,272 @@
+/**
+ * A link: one RTCPeerConnection between host and guest, from the first description to a verified pair of channels
+ * (docs/protocol.md §3 and §4). Perfect negotiation; the host is impolite. One link, one connection: a new attempt is a new
+ * link with a higher number, so that descriptions of two attempts are never mixed.
+ *
+ *   connecting ─ the channels are open ─▶ verifying ─ the peer's MAC is right ─▶ ready ─▶ closed
+ */
+import { bindKey, bindMac, fingerprints, verifyMac, type Role, type Transcript } from './binding';
+import { connectionPath, type Path } from './path';
+import { parseControl, protocolVersion, type ControlMessage } from './protocol';
+import type { SignalData } from './signaling';
+import type { DataPort, Wire } from './transfer';
+import type { Bytes } from './bytes';
+
+export type LinkPhase = 'connecting' | 'verifying' | 'ready' | 'closed';
+
+/** `unreachable`: no path was found; `gone`: this side has closed it. */
+export type LinkEnd = 'unreachable' | 'unverified' | 'lost' | 'gone';
+
+export interface LinkHandler {
+  /** The phase has changed, or the connection was interrupted or restored. */
+  changed(): void;
+  control(message: ControlMessage | undefined): void;
+  data(message: unknown): void;
+}
+
+export interface LinkOptions {
+  role: Role;
+  number: number;
+  session: string;
+  secret: Bytes;
+  hostPeer: string;
+  guestPeer: string;
+  connection: RTCPeerConnection;
+  signal(data: SignalData): void;
+}
+
+export const connectTimeoutMs = 30_000;
+export const bindTimeoutMs = 15_000;
+export const interruptedTimeoutMs = 30_000;
+const restartAfterMs = 3000;
+const flushMs = 1000;
+const lowMark = 256 << 10;
+const candidatesAtMost = 256;
+
+export class Link implements Wire {
+  phase: LinkPhase = 'connecting';
+  end: LinkEnd | undefined;
+  /** The network has gone quiet; a restart of ICE is under way. */
+  interrupted = false;
+  readonly number: number;
+  readonly data: DataPort;
+
+  readonly #pc: RTCPeerConnection;
+  readonly #control: RTCDataChannel;
+  readonly #data: RTCDataChannel;
+  readonly #key: Bytes;
+  #handler: LinkHandler;
+  #making = false;
+  #newestDescription = 0;
+  #remoteFingerprints: string | undefined;
+  #early: RTCIceCandidateInit[] = [];
+  #work: Promise<void> = Promise.resolve();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #restart: ReturnType<typeof setTimeout> | undefined;
+  #drained: () => void = () => {};
+
+  constructor(
+    private readonly options: LinkOptions,
+    handler: LinkHandler,
+  ) {
+    this.number = options.number;
+    this.#handler = handler;
+    this.#key = bindKey(options.secret, options.session);
+    this.#pc = options.connection;
+    this.#control = this.#pc.createDataChannel('control', { negotiated: true, id: 0 });
+    this.#data = this.#pc.createDataChannel('data', { negotiated: true, id: 1 });
+    this.data = this.#makePort();
+    this.#listen();
+    this.#expire(connectTimeoutMs, 'unreachable');
+  }
+
+  /** The path of the pair in use; it may change while the link lives. */
+  path(): Promise<Path | undefined> {
+    return this.phase === 'closed' ? Promise.resolve(undefined) : connectionPath(this.#pc);
+  }
+
+  control(message: ControlMessage): void {
+    if (this.#control.readyState === 'open') this.#control.send(JSON.stringify(message));
+  }
+
+  /** A description or candidate of the peer; n is the number of the signal that brought it. */
+  onSignal(n: number, data: SignalData): void {
+    this.#then(async () => {
+      if (data.type === 'description') await this.#onDescription(n, data.description);
+      if (data.type === 'candidate' && data.candidate) await this.#onCandidate(data.candidate);
+    });
+  }
+
+  /** Closes without telling; `end` is what the page will say. */
+  close(end: LinkEnd = 'gone'): void {
+    if (this.phase === 'closed') return;
+    const verifying = this.phase === 'verifying';
+    this.#enter('closed', end);
+    clearTimeout(this.#timer);
+    clearTimeout(this.#restart);
+    this.#drained();
+    // What was just sent (a MAC, a cancel, the last confirmation) gets a moment to leave.
+    if (verifying || this.#control.bufferedAmount > 0 || end === 'gone') setTimeout(() => this.#pc.close(), flushMs);
+    else this.#pc.close();
+  }
+
+  #makePort(): DataPort {
+    const channel = this.#data;
+    channel.binaryType = 'arraybuffer';
+    channel.bufferedAmountLowThreshold = lowMark;
+    channel.onbufferedamountlow = () => this.#drained();
+    return {
+      get bufferedAmount() {
+        return channel.bufferedAmount;
+      },
+      send: (bytes) => {
+        if (channel.readyState === 'open') channel.send(bytes);
+      },
+      drained: () => {
+        if (this.phase === 'closed' || channel.bufferedAmount <= lowMark) return Promise.resolve();
+        return new Promise((resolve) => {
+          this.#drained = resolve;
+        });
+      },
+    };
+  }
+
+  #listen(): void {
+    const { signal, number } = this.options;
+    this.#pc.onnegotiationneeded = () => this.#then(() => this.#offer());
+    this.#pc.onicecandidate = ({ candidate }) => signal({ type: 'candidate', link: number, candidate: candidate?.toJSON() ?? null });
+    this.#pc.onconnectionstatechange = () => this.#onState();
+    this.#control.onopen = () => this.#onOpen();
+    this.#control.onclose = this.#data.onclose = () => this.close(this.phase === 'verifying' ? 'unverified' : 'lost');
+    this.#control.onmessage = ({ data }) => this.#onControl(parseControl(data));
+    this.#data.onmessage = ({ data }) => {
+      if (this.phase === 'ready') this.#handler.data(data);
+      else this.close('unverified');
+    };
+  }
+
+  /** One after another, since perfect negotiation looks at states between awaits. */
+  #then(work: () => Promise<void>): void {
+    this.#work = this.#work.then(async () => {
+      if (this.phase === 'closed') return;
+      try {
+        await work();
+      } catch {
+        // A description that the browser can't use: there will be no connection from it.
+        this.close(this.phase === 'ready' ? 'lost' : 'unreachable');
+      }
+    });
+  }
+
+  async #offer(): Promise<void> {
+    if (this.options.role === 'guest' && !this.#pc.remoteDescription) return; // the host's offer has both channels
+    this.#making = true;
+    try {
+      await this.#pc.setLocalDescription();
+      this.#signalDescription();
+    } finally {
+      this.#making = false;
+    }
+  }
+
+  async #onDescription(n: number, description: RTCSessionDescriptionInit): Promise<void> {
+    const stable = this.#pc.signalingState === 'stable';
+    const offer = description.type === 'offer';
+    if (n < this.#newestDescription || (!offer && this.#pc.signalingState !== 'have-local-offer')) return;
+    if (offer && (this.#making || !stable) && this.options.role === 'host') return; // impolite
+    const prints = fingerprints(description.sdp ?? '');
+    this.#remoteFingerprints ??= prints;
+    if (prints === '' || prints !== this.#remoteFingerprints) return this.close('unverified');
+    this.#newestDescription = n;
+    await this.#pc.setRemoteDescription(description);
+    if (offer) {
+      await this.#pc.setLocalDescription();
+      this.#signalDescription();
+    }
+    const early = this.#early;
+    this.#early = [];
+    for (const candidate of early) await this.#onCandidate(candidate);
+  }
+
+  async #onCandidate(candidate: RTCIceCandidateInit): Promise<void> {
+    const remote = this.#pc.remoteDescription?.sdp;
+    const fragment = candidate.usernameFragment;
+    if (remote === undefined || (fragment && !remote.includes(`a=ice-ufrag:${fragment}`))) {
+      // Its description is still on the way.
+      if (this.#early.length < candidatesAtMost) this.#early.push(candidate);
+      return;
+    }
+    // One bad candidate doesn't spoil the others.
+    await this.#pc.addIceCandidate(candidate).catch(() => {});
+  }
+
+  #signalDescription(): void {
+    const { type, sdp } = this.#pc.localDescription!;
+    this.options.signal({ type: 'description', link: this.number, description: { type, sdp } });
+  }
+
+  #onState(): void {
+    const state = this.#pc.connectionState;
+    if (this.phase === 'ready') return this.#onReadyState(state);
+    if (state !== 'failed') return;
+    // ICE found a path, but the peer at its end has another certificate than the description says.
+    const dtls = this.#pc.sctp?.transport.state === 'failed' || /connected|completed/.test(this.#pc.iceConnectionState);
+    this.close(dtls || this.phase === 'verifying' ? 'unverified' : 'unreachable');
+  }
+
+  #onReadyState(state: RTCPeerConnectionState): void {
+    if (state === 'connected' && this.interrupted) {
+      clearTimeout(this.#timer);
+      clearTimeout(this.#restart);
+      this.interrupted = false;
+      this.#handler.changed();
+    } else if ((state === 'disconnected' || state === 'failed') && !this.interrupted) {
+      this.interrupted = true;
+      this.#expire(interruptedTimeoutMs, 'lost');
+      this.#restart = setTimeout(() => this.#restartIce(), state === 'failed' ? 0 : restartAfterMs);
+      this.#handler.changed();
+    } else if (state === 'failed') {
+      this.#restart = setTimeout(() => this.#restartIce(), restartAfterMs);
+    }
+  }
+
+  #restartIce(): void {
+    if (this.options.role === 'host' && this.phase === 'ready') this.#pc.restartIce();
+  }
+
+  #transcript(): Transcript {
+    const { role, session, hostPeer, guestPeer } = this.options;
+    const own = fingerprints(this.#pc.localDescription?.sdp ?? '');
+    const theirs = fingerprints(this.#pc.remoteDescription?.sdp ?? '');
+    const host = role === 'host';
+    return { session, hostPeer, guestPeer, hostFingerprints: host ? own : theirs, guestFingerprints: host ? theirs : own };
+  }
+
+  #onOpen(): void {
+    if (this.phase !== 'connecting') return;
+    this.#expire(bindTimeoutMs, 'unverified');
+    this.#enter('verifying');
+    this.control({ type: 'bind', version: protocolVersion, mac: bindMac(this.#key, this.options.role, this.#transcript()) });
+  }
+
+  #onControl(message: ControlMessage | undefined): void {
+    if (this.phase === 'ready') return this.#handler.control(message);
+    if (this.phase !== 'verifying') return;
+    const peer: Role = this.options.role === 'host' ? 'guest' : 'host';
+    const right = message?.type === 'bind' && message.version === protocolVersion && verifyMac(this.#key, peer, this.#transcript(), message.mac);
+    if (!right) return this.close('unverified');
+    clearTimeout(this.#timer);
+    this.#enter('ready');
+  }
+
+  #expire(ms: number, end: LinkEnd): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.close(end), ms);
+  }
+
+  #enter(phase: LinkPhase, end?: LinkEnd): void {
+    this.phase = phase;
+    this.end = end;
+    this.#handler.changed();
+  }
+}

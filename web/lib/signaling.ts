@@ -1,0 +1,211 @@
+/**
+ * The signaling connection, docs/protocol.md §3: an unmodified SignalR client that is started again for ever, since a
+ * link is good for as long as the sender's tab is open, whatever happens to the server in between.
+ */
+import { HubConnectionBuilder, LogLevel, type HubConnection } from '@microsoft/signalr';
+import type { Role } from './binding';
+import { isCount, isReason, isRecord, type Reason } from './protocol';
+
+/** Reasons of a link's end, which travel by signaling only. */
+export type LinkReason = 'lost' | 'unverified';
+
+/** What peers tell each other. `link` counts the host's connections to one guest, from 1. */
+export type SignalData =
+  | { type: 'here' }
+  | { type: 'busy' }
+  | { type: 'description'; link: number; description: RTCSessionDescriptionInit }
+  | { type: 'candidate'; link: number; candidate: RTCIceCandidateInit | null }
+  | { type: 'cancel'; link: number; reason: Reason | LinkReason };
+
+export interface SignalHandler {
+  /** The connection is up, for the first time or again: say hello. */
+  connected(): void;
+  disconnected(): void;
+  hello(from: string, role: Role): void;
+  signal(from: string, role: Role, n: number, data: SignalData): void;
+  left(from: string, role: Role): void;
+  /** The server won't have this peer any more (its grant has expired, for one), or refused a message. */
+  refused(error: SignalError): void;
+}
+
+/** `fatal`: the connection is given up. */
+export interface SignalError {
+  fatal: boolean;
+  code: string;
+}
+
+/** What the sessions need; tests have their own. */
+export interface Signaling {
+  hello(): void;
+  send(to: string, data: SignalData): void;
+}
+
+const firstRetryMs = 250;
+const lastRetryMs = 8000;
+const seenAtMost = 1024;
+const peersAtMost = 512;
+
+/** Drops what was seen: signals of one peer, by number. Forgets in order of arrival, so it stays small. */
+export class Seen {
+  #peers = new Map<string, Set<number>>();
+
+  /** True the first time. */
+  first(from: string, n: number): boolean {
+    let numbers = this.#peers.get(from);
+    if (!numbers) {
+      numbers = new Set();
+      this.#peers.set(from, numbers);
+      forgetOldest(this.#peers, peersAtMost);
+    }
+    if (numbers.has(n)) return false;
+    numbers.add(n);
+    forgetOldest(numbers, seenAtMost);
+    return true;
+  }
+}
+
+function forgetOldest(kept: { size: number; keys(): IterableIterator<unknown>; delete(key: never): boolean }, atMost: number): void {
+  if (kept.size > atMost) kept.delete(kept.keys().next().value as never);
+}
+
+function isLink(value: unknown): value is number {
+  return isCount(value) && value > 0;
+}
+
+/** Decodes `data` of a signal; undefined if it isn't one. */
+export function parseSignal(data: unknown): SignalData | undefined {
+  if (!isRecord(data)) return undefined;
+  const { type, link } = data;
+  if (type === 'here' || type === 'busy') return { type };
+  if (!isLink(link)) return undefined;
+  if (type === 'description') {
+    const d = data.description;
+    if (!isRecord(d) || (d.type !== 'offer' && d.type !== 'answer') || typeof d.sdp !== 'string') return undefined;
+    return { type, link, description: { type: d.type, sdp: d.sdp } };
+  }
+  if (type === 'candidate') {
+    const c = data.candidate;
+    if (c !== null && (!isRecord(c) || typeof c.candidate !== 'string')) return undefined;
+    return { type, link, candidate: c as RTCIceCandidateInit | null };
+  }
+  if (type === 'cancel' && (isReason(data.reason) || data.reason === 'lost' || data.reason === 'unverified')) {
+    return { type, link, reason: data.reason };
+  }
+  return undefined;
+}
+
+function sender(event: unknown): { from: string; role: Role; n: unknown; data: unknown } | undefined {
+  if (!isRecord(event) || typeof event.from !== 'string' || event.from.length > 64) return undefined;
+  if (event.role !== 'host' && event.role !== 'guest') return undefined;
+  return { from: event.from, role: event.role, n: event.n, data: event.data };
+}
+
+/** Full jitter below an exponential bound (retries counts from 0), so that a restarted server isn't stormed. */
+export function retryDelayMs(retries: number, random = Math.random()): number {
+  const bound = Math.min(lastRetryMs, firstRetryMs * 2 ** Math.min(retries, 16));
+  return bound / 2 + (random * bound) / 2;
+}
+
+export class HubSignaling implements Signaling {
+  readonly #hub: HubConnection;
+  #hellos = 0;
+  #numbers = new Map<string, number>();
+  #seen = new Seen();
+  #up = false;
+  #closed = false;
+  #wake: () => void = () => {};
+
+  constructor(
+    grant: string,
+    private readonly handler: SignalHandler,
+  ) {
+    this.#hub = new HubConnectionBuilder().withUrl('/api', { accessTokenFactory: () => grant }).configureLogging(LogLevel.None).build();
+    this.#hub.on('hello', (event: unknown) => {
+      const s = sender(event);
+      if (s) handler.hello(s.from, s.role);
+    });
+    this.#hub.on('left', (event: unknown) => {
+      const s = sender(event);
+      if (s) handler.left(s.from, s.role);
+    });
+    this.#hub.on('signal', (event: unknown) => this.#received(event));
+    this.#hub.onclose(() => this.#wake());
+  }
+
+  #received(event: unknown): void {
+    const s = sender(event);
+    const data = parseSignal(s?.data);
+    if (s && data && isLink(s.n) && this.#seen.first(s.from, s.n)) this.handler.signal(s.from, s.role, s.n, data);
+  }
+
+  /** Connects, and connects again, until close; resolves then. */
+  async run(): Promise<void> {
+    for (let retries = 0; !this.#closed; retries++) {
+      try {
+        await this.#hub.start();
+        retries = -1;
+        await this.#whileUp();
+      } catch (error) {
+        if (isUnauthorized(error)) {
+          this.handler.refused({ fatal: true, code: 'bad_grant' });
+          return;
+        }
+      }
+      if (!this.#closed) await this.#pause(retryDelayMs(Math.max(0, retries)));
+    }
+  }
+
+  async #whileUp(): Promise<void> {
+    const down = this.#woken();
+    this.#up = true;
+    this.handler.connected();
+    await down;
+    this.#up = false;
+    this.handler.disconnected();
+  }
+
+  /** The network is said to be back: don't wait for the next try. */
+  retryNow(): void {
+    if (!this.#up) this.#wake();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#up) await this.#hub.invoke('bye', {}).catch(() => {});
+    await this.#hub.stop();
+    this.#wake();
+  }
+
+  hello(): void {
+    this.#invoke('hello', { n: ++this.#hellos });
+  }
+
+  send(to: string, data: SignalData): void {
+    const n = (this.#numbers.get(to) ?? 0) + 1;
+    this.#numbers.set(to, n);
+    this.#invoke('signal', { to, n, data });
+  }
+
+  #invoke(method: string, message: object): void {
+    if (!this.#up) return; // at most once: whoever misses it says hello again
+    this.#hub.invoke(method, message).catch((error: unknown) => {
+      const code = /(?:HubException: )?(\w+): [^:]*$/.exec(error instanceof Error ? error.message : '')?.[1];
+      if (code && this.#up) this.handler.refused({ fatal: false, code });
+    });
+  }
+
+  #pause(ms: number): Promise<void> {
+    const timer = setTimeout(() => this.#wake(), ms);
+    return this.#woken().finally(() => clearTimeout(timer));
+  }
+
+  #woken(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}
+
+function isUnauthorized(error: unknown): boolean {
+  return isRecord(error) && (error as { statusCode?: unknown }).statusCode === 401 || (error instanceof Error && /\b401\b/.test(error.message));
+}
