@@ -40,6 +40,8 @@ export class HostGuest {
   links = 0;
   /** It has everything, verified: its seat is used. */
   served = false;
+  /** Its last transfer was asked for. */
+  began = false;
   /** The place in the queue that it was told. */
   ahead = 0;
 
@@ -144,6 +146,7 @@ export class HostSession {
     guest.connecting = true;
     guest.linkEnd = undefined;
     guest.sending = undefined;
+    guest.began = false;
     changed();
     const connection = await this.options.connect();
     guest.connecting = false;
@@ -185,7 +188,10 @@ export class HostSession {
   }
 
   #sendingChanged(guest: HostGuest): void {
-    if (guest.phase === 'accepted') this.#queue.push(guest);
+    if (guest.phase === 'accepted') {
+      guest.began = true;
+      this.#queue.push(guest);
+    }
     if (guest.phase === 'done') guest.served = true;
     if (guest.ending) {
       if (guest.ending.by === 'me' && isReason(guest.ending.cause)) this.#hangUp(guest, guest.ending.cause);

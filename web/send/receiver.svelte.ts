@@ -1,0 +1,181 @@
+/** The receiver's page: from the link in its address to verified files. */
+import { ApiError, joinSession, type Membership } from '../lib/api';
+import { fromBase64Url, type Bytes } from '../lib/bytes';
+import { bestSha256 } from '../lib/crypto';
+import { GuestSession, type GuestStage } from '../lib/guest';
+import type { Path } from '../lib/path';
+import type { FileEntry } from '../lib/protocol';
+import { Rate } from '../lib/rate';
+import type { ReceivingPhase } from '../lib/receiving';
+import { HubSignaling } from '../lib/signaling';
+import type { Ending } from '../lib/transfer';
+import { Guard, connector, onPage, query } from './page';
+import { describe, problems, type Problem } from './problems.svelte';
+import { findAbilities, openSink, type Abilities } from './sinks/choose';
+import { Ticker } from './ticker';
+
+const pathEveryMs = 2000;
+const retryJoinMs = 3000;
+
+/** The link's fragment: `<invite>.<secret>`. */
+function parseFragment(hash: string): { invite: string; secret: Bytes } | undefined {
+  const match = /^#([\w-]{50})\.([\w-]{22})$/.exec(hash);
+  const secret = match && fromBase64Url(match[2]!);
+  return secret ? { invite: match[1]!, secret } : undefined;
+}
+
+export class Receiver {
+  stage = $state<GuestStage | 'joining' | 'refused'>('joining');
+  phase = $state<ReceivingPhase | undefined>();
+  files = $state.raw<FileEntry[]>([]);
+  total = $state(0);
+  ahead = $state(0);
+  bytes = $state(0);
+  rate = $state<number | undefined>();
+  left = $state<number | undefined>();
+  path = $state<Path | undefined>();
+  ending = $state.raw<Ending | undefined>();
+  failure = $state.raw<unknown>();
+  setback = $state<'unreachable' | 'lost' | undefined>();
+  interrupted = $state(false);
+  online = $state(false);
+  abilities = $state.raw<Abilities | undefined>();
+  /** The picker is open. */
+  picking = $state(false);
+  problem = $state<Problem | undefined>();
+
+  #session: GuestSession | undefined;
+  #measure = new Rate();
+  #asked = 0;
+  #ticker = new Ticker(() => this.#update());
+  #guard = new Guard();
+
+  async start(): Promise<void> {
+    findAbilities(query.get('sink')).then((abilities) => (this.abilities = abilities), problems.report);
+    const link = parseFragment(location.hash);
+    if (!link) {
+      this.#refuse({ title: 'This link is not complete.', text: 'Copy all of it, up to its last character, or ask the sender to send it again.' });
+      return;
+    }
+    for (;;) {
+      try {
+        this.#open(await joinSession(link.invite), link.secret);
+        return;
+      } catch (error) {
+        this.problem = describe(error);
+        if (!(error instanceof ApiError) || (error.code !== 'unreachable' && error.status < 500 && error.status !== 429)) return this.#refuse(this.problem);
+      }
+      await new Promise((resolve) => setTimeout(resolve, retryJoinMs));
+    }
+  }
+
+  /** In the click on Accept: asks where to, then for a seat. */
+  async accept(): Promise<void> {
+    if (!this.abilities || this.picking) return;
+    this.picking = true;
+    this.problem = undefined;
+    try {
+      const sink = await openSink(this.abilities, this.files);
+      if (sink) this.#session?.accept(sink);
+    } catch (error) {
+      const said = error instanceof Error ? error.message : String(error);
+      this.problem = { title: 'The files can’t be saved there.', text: `Accept again and choose another place. What the browser said: ${said}` };
+    } finally {
+      this.picking = false;
+    }
+  }
+
+  cancel(): void {
+    this.#session?.cancel();
+  }
+
+  retry(): void {
+    this.#measure = new Rate();
+    this.#session?.retry();
+  }
+
+  #refuse(problem: Problem): void {
+    this.problem = problem;
+    this.stage = 'refused';
+  }
+
+  #open(member: Membership, secret: Bytes): void {
+    this.problem = undefined;
+    const signaling = new HubSignaling(member.grant, {
+      connected: () => {
+        this.online = true;
+        session.connected();
+      },
+      disconnected: () => (this.online = false),
+      hello: (from, role) => session.hello(from, role),
+      signal: (from, role, n, data) => session.signal(from, role, n, data),
+      left: (from, role) => session.left(from, role),
+      refused: ({ fatal, code }) => {
+        if (fatal) this.#expired();
+        else this.problem = { title: 'The server refused a message.', text: `It said: ${code}. Reload the page to try again.` };
+      },
+    });
+    const session = new GuestSession({
+      session: member.session,
+      peer: member.peer,
+      secret,
+      sha256: bestSha256(),
+      signaling,
+      connect: connector(member.grant),
+      changed: this.#ticker.request,
+      failed: problems.report,
+    });
+    this.#session = session;
+    this.stage = session.stage;
+    onPage(
+      () => {
+        session.close();
+        void signaling.close();
+      },
+      () => signaling.retryNow(),
+    );
+    signaling.run().catch(problems.report);
+  }
+
+  /** A transfer that has a channel goes on; one that hasn't can't begin any more. */
+  #expired(): void {
+    if (!this.#session?.link) this.#refuse(describe(new ApiError('expired_link', '', 410)));
+  }
+
+  #update(): boolean {
+    const session = this.#session;
+    if (!session || this.stage === 'refused') return false;
+    const { receiving, link } = session;
+    this.stage = session.stage;
+    this.setback = session.setback;
+    this.interrupted = link?.interrupted ?? false;
+    this.phase = receiving?.phase;
+    this.ending = receiving?.ending;
+    this.failure = receiving?.failure;
+    if (receiving && receiving.phase !== 'listing') {
+      this.files = receiving.files;
+      this.total = receiving.total;
+    }
+    this.ahead = receiving?.ahead ?? 0;
+    this.bytes = receiving?.written ?? 0;
+    const now = performance.now();
+    const running = receiving?.phase === 'running' || receiving?.phase === 'closing';
+    if (running) this.#measure.add(this.bytes, now);
+    this.rate = running ? this.#measure.perSecond(now) : undefined;
+    this.left = running ? this.#measure.secondsLeft(this.total, now) : undefined;
+    this.#askPath(now);
+    this.#guard.set(running);
+    return link !== undefined;
+  }
+
+  /** The path may change while the transfer runs. */
+  #askPath(now: number): void {
+    const link = this.#session?.link;
+    if (link?.phase !== 'ready' || now - this.#asked < (this.path ? pathEveryMs : 100)) return;
+    this.#asked = now;
+    link.path().then(
+      (path) => (this.path = path ?? this.path),
+      () => {}, // the connection is closing
+    );
+  }
+}
