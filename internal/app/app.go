@@ -14,11 +14,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -59,8 +61,8 @@ const (
 
 // New opens the sockets and wires the parts. ctx bounds the fetching of secrets
 // and certificates; it must be the one that Run gets. Close an App that isn't run.
-func New(ctx context.Context, cfg config.Config, log *slog.Logger) (*App, error) {
-	a := &App{cfg: cfg, log: log, ops: ops.New()}
+func New(ctx context.Context, cfg config.Config, logger *slog.Logger) (*App, error) {
+	a := &App{cfg: cfg, log: logger, ops: ops.New()}
 	if err := a.open(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -96,7 +98,7 @@ func (a *App) open(ctx context.Context) error {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(errorLog{a.log.With("part", "http")}, "", 0),
 	}
 	return nil
 }
@@ -280,4 +282,21 @@ func (a *App) Close() error {
 		errs = append(errs, a.relay.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// clientAddress is where net/http's error log names a client.
+var clientAddress = regexp.MustCompile(`(from|serving) \S+: `)
+
+// errorLog takes net/http's error log. It names clients by address, which no log of
+// ours may hold; and all but panics are mistakes of clients.
+type errorLog struct{ log *slog.Logger }
+
+func (e errorLog) Write(b []byte) (int, error) {
+	line := clientAddress.ReplaceAllString(strings.TrimSpace(string(b)), "$1 a client: ")
+	level := slog.LevelDebug
+	if strings.Contains(line, "panic") {
+		level = slog.LevelError
+	}
+	e.log.Log(context.Background(), level, line)
+	return len(b), nil
 }

@@ -226,3 +226,16 @@ func TestCertificateReload(t *testing.T) {
 		t.Errorf("serial %d with a damaged file", got)
 	}
 }
+
+func TestErrorLogNamesNobody(t *testing.T) {
+	var b bytes.Buffer
+	l := errorLog{slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	for _, line := range []string{"http: TLS handshake error from 192.0.2.7:4711: EOF", "http: panic serving [2001:db8::7]:80: boom\ngoroutine 1"} {
+		if _, err := l.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := b.String(); strings.Contains(got, "192.0.2.7") || strings.Contains(got, "db8") || !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "EOF") {
+		t.Error(got)
+	}
+}
