@@ -17,7 +17,8 @@ type Config struct {
 	Listen string
 	// PublicIP is the address that clients and peers reach this server at. Zero: the
 	// address listened on, or, listening on every interface, the machine's primary
-	// address, looked up again every 10 s at most; loopback if it has no other.
+	// address, looked up again every 10 s at most; loopback if it has no other. If set,
+	// relayed addresses are of its family only.
 	PublicIP netip.Addr
 	// Realm is the authentication realm, or, for clients over UDP, what it begins with.
 	// "cw" by default: each byte of it is sent to whoever asks without credentials.

@@ -54,8 +54,14 @@
 //
 // # Known limits
 //
-// With a wildcard listener the kernel picks the source address of an answer: on a
-// machine that has several addresses in one network, listen on the one to be used.
-// An allocation that is gone answers 401 instead of 437 (RFC 8656 §5), and a
-// client may ask for a lifetime of up to an hour.
+//   - Peers are not yet bound to a session: whoever holds a credential may send to the
+//     relayed and the proven address of any member whose address and port it knows.
+//   - With a wildcard listener the kernel picks the source address of an answer: on a
+//     machine that has several addresses in one network, listen on the one to be used.
+//   - With Config.PublicIP, relayed addresses are of its family only.
+//   - A peer behind a symmetric NAT sends from a port that it did not prove; the pair
+//     of relayed addresses is what connects it.
+//   - A request for an allocation that is gone is answered by 401 instead of 437
+//     (RFC 8656 §5), RFC 6062 by 508 instead of 442, and a client may ask for a lifetime
+//     of up to an hour.
 package relay
