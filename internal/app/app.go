@@ -22,8 +22,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"causeway/internal/config"
@@ -47,9 +49,21 @@ type App struct {
 	listeners []net.Listener
 	place     place
 	relay     *relay.Server // nil: switched off
-	hub       *hub.Hub
+	hub       *hub.Hub      // our own, for signaling; nil: not served
+	service   *service      // for other applications; nil: not offered
 	http      *http.Server
 	tls       *tls.Config // nil: plain HTTP
+}
+
+// Options is what a command may ask of an App beyond its configuration.
+type Options struct {
+	// RealtimeOnly serves the realtime service for other applications and nothing
+	// else: no pages, no signaling, no relay.
+	RealtimeOnly bool
+	// Echo adds the hub "echo", in which everybody reaches everybody (package echo).
+	Echo bool
+	// Reload reads the configuration again; nil if it can't change.
+	Reload func() (config.Config, error)
 }
 
 // Limits of the HTTP server.
@@ -61,20 +75,16 @@ const (
 
 // New opens the sockets and wires the parts. ctx bounds the fetching of secrets
 // and certificates; it must be the one that Run gets. Close an App that isn't run.
-func New(ctx context.Context, cfg config.Config, logger *slog.Logger) (*App, error) {
+func New(ctx context.Context, cfg config.Config, o Options, logger *slog.Logger) (*App, error) {
 	a := &App{cfg: cfg, log: logger, ops: ops.New()}
-	if err := a.open(ctx); err != nil {
+	if err := a.open(ctx, o); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
 
-func (a *App) open(ctx context.Context) error {
+func (a *App) open(ctx context.Context, o Options) (err error) {
 	cfg := a.cfg
-	key, err := signingKey(ctx, cfg)
-	if err != nil {
-		return err
-	}
 	if a.listeners, err = listen(cfg.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -82,19 +92,27 @@ func (a *App) open(ctx context.Context) error {
 	if a.place, err = placeOf(cfg.Listen, a.listeners[0], secure, cfg.PublicURL); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	provider, err := a.openRelay(key)
-	if err != nil {
-		return err
+	proxies := httpx.Proxies{Trusted: cfg.TrustedProxy}
+	mux := http.NewServeMux()
+	a.ops.Routes(mux)
+	if cfg.Realtime || o.RealtimeOnly {
+		reg := prometheus.WrapRegistererWith(prometheus.Labels{"service": "realtime"}, a.ops.Registry)
+		if a.service, err = newService(ctx, cfg, o, proxies.Client, reg, a.log.With("part", "realtime")); err != nil {
+			return err
+		}
+		a.service.routes(mux)
 	}
-	handler, err := a.compose(key, provider)
-	if err != nil {
+	if o.RealtimeOnly {
+		mux.Handle("/client", a.service.hub.Handler())
+		mux.Handle("/client/", a.service.hub.Handler())
+	} else if err := a.openOwn(ctx, mux, proxies); err != nil {
 		return err
 	}
 	if a.tls, err = tlsConfig(ctx, cfg, a.place.port, a.log); err != nil {
 		return err
 	}
 	a.http = &http.Server{
-		Handler:           handler,
+		Handler:           httpx.SecurityHeaders(mux),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -106,7 +124,7 @@ func (a *App) open(ctx context.Context) error {
 // signingKey returns the key that all tokens of this server derive from.
 func signingKey(ctx context.Context, cfg config.Config) ([]byte, error) {
 	if cfg.SigningKey == "" {
-		return token.LoadKey(filepath.Join(cfg.DataDir, "keys", "signing.key"))
+		return token.LoadKey(filepath.Join(cfg.DataDir, keysDir, "signing.key"))
 	}
 	ref, err := secret.ParseRef(cfg.SigningKey)
 	if err != nil {
@@ -148,17 +166,24 @@ func (a *App) openRelay(key []byte) (ice.Provider, error) {
 	return ice.NewRelay(ice.RelayConfig{URLs: a.RelayURLs, Secrets: secrets, Life: a.cfg.CredentialLife, STUN: a.cfg.STUN})
 }
 
-// compose wires signaling, realtime service and pages into one handler.
-func (a *App) compose(key []byte, provider ice.Provider) (http.Handler, error) {
+// openOwn opens the relay and adds our own application to mux: signaling and pages.
+func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Proxies) error {
+	key, err := signingKey(ctx, a.cfg)
+	if err != nil {
+		return err
+	}
+	provider, err := a.openRelay(key)
+	if err != nil {
+		return err
+	}
 	signer, err := token.New(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	accessKey, err := token.Derive(key, "realtime")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	proxies := httpx.Proxies{Trusted: a.cfg.TrustedProxy}
 	var upstream lateHandler // the hub and signaling need each other
 	a.hub, err = hub.New(hub.Config{
 		Keys:       func() [][]byte { return [][]byte{accessKey} },
@@ -166,11 +191,11 @@ func (a *App) compose(key []byte, provider ice.Provider) (http.Handler, error) {
 		ClientAddr: proxies.Client,
 		Limits:     hub.Limits{Connections: a.cfg.MaxConns, PerAddress: a.cfg.MaxPerAddr},
 		Timing:     hub.Timing{Drain: a.cfg.DrainTimeout},
-		Logger:     a.log.With("part", "realtime"),
-		Registerer: a.ops.Registry,
+		Logger:     a.log.With("part", "signaling"),
+		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"service": "signaling"}, a.ops.Registry),
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s, err := signaling.New(signaling.Config{
 		Realtime: a.hub.Service(signaling.Hub),
@@ -183,20 +208,22 @@ func (a *App) compose(key []byte, provider ice.Provider) (http.Handler, error) {
 		Logger:   a.log.With("part", "signaling"),
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	upstream.Handler = s
 	pages, err := web.New()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	mux := http.NewServeMux()
 	s.Routes(mux)
-	a.ops.Routes(mux)
-	mux.Handle("/client", a.hub.Handler())
-	mux.Handle("/client/", a.hub.Handler())
+	connect := a.hub.Handler()
+	if a.service != nil {
+		connect = clients(connect, a.service.hub.Handler())
+	}
+	mux.Handle("/client", connect)
+	mux.Handle("/client/", connect)
 	mux.Handle("/", pages)
-	return httpx.SecurityHeaders(mux), nil
+	return nil
 }
 
 // lateHandler is a realtime.Handler that is filled in before anything runs.
@@ -209,6 +236,17 @@ func (a *App) URLs() []string {
 		lan = lanAddress()
 	}
 	return a.place.urls(lan)
+}
+
+// ConnectionString returns what applications that use the realtime service are
+// configured with; empty if it isn't offered, or has a configured key, which is
+// never printed.
+func (a *App) ConnectionString() string {
+	if a.service == nil {
+		return ""
+	}
+	text, _ := a.service.connectionString(a.URLs()[0])
+	return text
 }
 
 // RelayURLs returns the relay's addresses as ICE server URLs; none if it is off.
@@ -228,11 +266,14 @@ func (a *App) Run(ctx context.Context) error {
 	for _, l := range a.listeners {
 		g.Go(func() error { return a.serve(l) })
 	}
-	drained := make(chan struct{}) // realtime clients have been told
-	g.Go(func() error {
-		defer close(drained)
-		return a.hub.Run(gctx)
-	})
+	var hubs sync.WaitGroup // done when realtime clients have been told
+	for _, run := range a.hubs() {
+		hubs.Add(1)
+		g.Go(func() error {
+			defer hubs.Done()
+			return run(gctx)
+		})
+	}
 	if a.relay != nil {
 		g.Go(func() error { return a.relay.Run(late) })
 	}
@@ -241,7 +282,7 @@ func (a *App) Run(ctx context.Context) error {
 		<-gctx.Done()
 		a.log.Info("draining")
 		a.ops.SetReady(false)
-		<-drained // till then probes find /readyz, and clients their Close message
+		hubs.Wait() // till then probes find /readyz, and clients their Close message
 		return a.shutdown(late)
 	})
 	a.ops.SetReady(true)
@@ -249,6 +290,18 @@ func (a *App) Run(ctx context.Context) error {
 	err := g.Wait()
 	a.log.Info("ended")
 	return err
+}
+
+// hubs returns what holds realtime connections.
+func (a *App) hubs() []func(context.Context) error {
+	var runs []func(context.Context) error
+	if a.hub != nil {
+		runs = append(runs, a.hub.Run)
+	}
+	if a.service != nil {
+		runs = append(runs, a.service.run)
+	}
+	return runs
 }
 
 func (a *App) serve(l net.Listener) error {

@@ -41,7 +41,7 @@ func testConfig(t *testing.T) config.Config {
 func start(t *testing.T, c config.Config) (a *App, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	a, err := New(ctx, c, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	a, err := New(ctx, c, Options{}, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		cancel()
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestPortTaken(t *testing.T) {
 	} {
 		c := testConfig(t)
 		set(&c)
-		if _, err := New(t.Context(), c, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "address already in use") {
+		if _, err := New(t.Context(), c, Options{}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "address already in use") {
 			t.Errorf("a taken port: %v", err)
 		}
 	}
@@ -175,7 +175,7 @@ func writeCert(t *testing.T, c config.Config, serial int64) *x509.Certificate {
 func TestTLSFromFiles(t *testing.T) {
 	c := testConfig(t)
 	c.Cert, c.Key = filepath.Join(c.DataDir, "cert.pem"), filepath.Join(c.DataDir, "key.pem")
-	if _, err := New(t.Context(), c, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := New(t.Context(), c, Options{}, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a missing certificate was accepted")
 	}
 	roots := x509.NewCertPool()

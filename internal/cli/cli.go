@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -28,10 +29,11 @@ const (
 
 // commands is the whole command line.
 type commands struct {
-	Serve   serveCommand     `cmd:"" help:"Run everything: pages, signaling, realtime service, relay."`
-	Config  configCommand    `cmd:"" help:"Check, print and explain the configuration."`
-	Bench   benchCommand     `cmd:"" help:"Measure this binary on this machine."`
-	Version kong.VersionFlag `env:"-" help:"Print the version."`
+	Serve    serveCommand     `cmd:"" help:"Run everything: pages, signaling, realtime service, relay."`
+	Realtime realtimeCommand  `cmd:"" help:"Run the realtime service alone, in the place of Azure SignalR Service."`
+	Config   configCommand    `cmd:"" help:"Check, print and explain the configuration."`
+	Bench    benchCommand     `cmd:"" help:"Measure this binary on this machine."`
+	Version  kong.VersionFlag `env:"-" help:"Print the version."`
 }
 
 // streams is where a command writes.
@@ -54,17 +56,8 @@ func (u usageError) Unwrap() error { return u.error }
 // command drains and returns.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exit := -1
-	parser, err := kong.New(&commands{},
-		kong.Name("causeway"),
-		kong.Description("The WebRTC backend that anyone can run: signaling, STUN and TURN, and a peer-to-peer file sender, in one binary."),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exit = code }),
-		kong.Vars{"version": ops.Version()},
-		kong.DefaultEnvars("CAUSEWAY"),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(streams{stdout, stderr}),
-	)
+	all := &commands{}
+	parser, err := newParser(ctx, all, streams{stdout, stderr}, func(code int) { exit = code }, kong.Bind(reparse{ctx, args}))
 	if err != nil {
 		return fail(stderr, err)
 	}
@@ -82,6 +75,44 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return fail(stderr, err)
 	}
 	return exitOK
+}
+
+func newParser(ctx context.Context, all *commands, s streams, exit func(int), more ...kong.Option) (*kong.Kong, error) {
+	return kong.New(all, append(more,
+		kong.Name("causeway"),
+		kong.Description("The WebRTC backend that anyone can run: signaling, STUN and TURN, and a peer-to-peer file sender, in one binary."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(exit),
+		kong.Vars{"version": ops.Version()},
+		kong.DefaultEnvars("CAUSEWAY"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(s),
+	)...)
+}
+
+// reparse reads a command's settings anew: the same arguments and environment, the
+// file as it is now.
+type reparse struct {
+	ctx  context.Context
+	args []string
+}
+
+func (r reparse) config() (config.Config, error) {
+	all := &commands{}
+	parser, err := newParser(r.ctx, all, streams{io.Discard, io.Discard}, func(int) {})
+	if err != nil {
+		return config.Config{}, err
+	}
+	k, err := parser.Parse(r.args)
+	if err != nil {
+		return config.Config{}, err
+	}
+	if strings.HasPrefix(k.Command(), "realtime") {
+		return all.Realtime.whole()
+	}
+	err = all.Serve.validate()
+	return all.Serve.Config, err
 }
 
 // commandOf returns the command in args, with a space after it, to complete a hint.
@@ -111,19 +142,22 @@ type settings struct {
 }
 
 // BeforeResolve adds what the file sets below flags and environment variables.
-func (s *settings) BeforeResolve(k *kong.Context) error {
-	for _, f := range k.Flags() {
-		if f.Name == "config" {
-			if name, ok := k.FlagValue(f).(string); ok && name != "" {
-				return addFile(k, kong.ExpandPath(name))
-			}
-		}
-	}
-	return nil
-}
+func (s *settings) BeforeResolve(k *kong.Context) error { return resolveFile(k) }
 
-// settings checks the whole configuration.
+// validate completes the configuration with what only the file can set, and checks it.
 func (s *settings) validate() error {
+	if s.ConfigFile != "" {
+		f, err := os.Open(s.ConfigFile)
+		if err != nil {
+			return fmt.Errorf("open configuration: %w", err)
+		}
+		defer f.Close()
+		file, err := config.Load(f)
+		if err != nil {
+			return usageError{err}
+		}
+		s.Upstream = file.Upstream
+	}
 	if s.DataDir == "" {
 		s.DataDir = config.DefaultDataDir()
 	}

@@ -9,6 +9,18 @@ import (
 	"causeway/internal/config"
 )
 
+// resolveFile finds the flag --config in a parsed command line, and adds its file.
+func resolveFile(k *kong.Context) error {
+	for _, f := range k.Flags() {
+		if f.Name == "config" {
+			if name, ok := k.FlagValue(f).(string); ok && name != "" {
+				return addFile(k, kong.ExpandPath(name))
+			}
+		}
+	}
+	return nil
+}
+
 // addFile makes the values of a YAML file the ones that count where neither a flag
 // nor an environment variable says anything.
 func addFile(k *kong.Context, name string) error {

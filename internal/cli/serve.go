@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"causeway/internal/app"
+	"causeway/internal/config"
 )
 
 // serveCommand runs the whole of Causeway in one process.
@@ -16,22 +17,27 @@ type serveCommand struct {
 	settings `embed:""`
 }
 
-func (c *serveCommand) Run(ctx context.Context, s streams) error {
+func (c *serveCommand) Run(ctx context.Context, s streams, again reparse) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	log, err := newLogger(s.err, c.LogLevel, c.LogFormat)
+	return serve(ctx, c.Config, app.Options{Reload: again.config}, s, printWelcome)
+}
+
+// serve runs an app; welcome is called when its sockets are open.
+func serve(ctx context.Context, cfg config.Config, o app.Options, s streams, welcome func(io.Writer, *app.App) error) error {
+	log, err := newLogger(s.err, cfg.LogLevel, cfg.LogFormat)
 	if err != nil {
 		return usageError{err}
 	}
-	a, err := app.New(ctx, c.Config, log)
+	a, err := app.New(ctx, cfg, o, log)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return hinted{err, "another program has this port; choose others with --listen and --turn-listen (port 0 picks a free one)"}
 	}
 	if err != nil {
 		return err
 	}
-	if err := printWelcome(s.out, a); err != nil {
+	if err := welcome(s.out, a); err != nil {
 		return errors.Join(err, a.Close())
 	}
 	return a.Run(ctx)
@@ -62,6 +68,9 @@ func printWelcome(w io.Writer, a *app.App) error {
 		}
 	} else {
 		text += "Relay: off; peers connect directly or not at all.\n"
+	}
+	if c := a.ConnectionString(); c != "" {
+		text += "Realtime service for other applications:\n  " + c + "\n"
 	}
 	_, err := fmt.Fprint(w, text, "Ctrl-C ends it.\n")
 	return err

@@ -31,7 +31,10 @@ type Config struct {
 	TLS     `yaml:",inline" embed:""`
 	Session `yaml:",inline" embed:""`
 	Relay   `yaml:",inline" embed:""`
+	Service `yaml:",inline" embed:""`
 	Process `yaml:",inline" embed:""`
+
+	Realtime bool `yaml:"realtime" help:"Offer the realtime service to other applications as well: the data plane under /api/, any hub but our own, upstream webhooks."`
 }
 
 // HTTP is where and as what the server is reached.
@@ -149,6 +152,9 @@ func FileValues(r io.Reader) (map[string]string, error) {
 	}
 	values := map[string]string{}
 	for key, v := range raw {
+		if key == "upstream" { // no flag
+			continue
+		}
 		text := fmt.Sprint(v)
 		if list, ok := v.([]any); ok {
 			parts := make([]string, len(list))
@@ -210,6 +216,7 @@ func (c *Config) Validate() error {
 	if c.SigningKey != "" && !strings.Contains(c.SigningKey, ":") {
 		bad("signing_key", "is a secret itself; give a reference such as env:NAME or file:/path")
 	}
+	c.Service.validate(bad)
 	return errors.Join(errs...)
 }
 

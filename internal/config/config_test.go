@@ -38,6 +38,23 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+func TestUpstreams(t *testing.T) {
+	c, err := Load(strings.NewReader("upstream:\n- url: http://127.0.0.1:7071/runtime/webhooks/signalr?code={env:CODE}\n- {url: \"https://x/{event}\", hub: \"a,b\", category: messages, event: \"*\"}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Upstream{{"http://127.0.0.1:7071/runtime/webhooks/signalr?code={env:CODE}", "*", "*", "*"}, {"https://x/{event}", "a,b", "messages", "*"}}
+	if !reflect.DeepEqual(c.Upstream, want) {
+		t.Errorf("%+v", c.Upstream)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	if _, err := Load(strings.NewReader("upstream:\n- {url: http://x, even: y}\n")); err == nil {
+		t.Error("an unknown key of an upstream was accepted")
+	}
+}
+
 func TestFileValues(t *testing.T) {
 	v, err := FileValues(strings.NewReader("turn_listen: 0.0.0.0:99\ntrusted_proxy: [10.0.0.0/8, \"::1/128\"]\nseats: 3\n"))
 	if err != nil {
@@ -66,6 +83,19 @@ func TestValidate(t *testing.T) {
 		"stun_server":                 func(c *Config) { c.STUN = []string{"stun.example"} },
 		"drain_timeout":               func(c *Config) { c.DrainTimeout = -1 },
 		"signing_key":                 func(c *Config) { c.SigningKey = "c2VjcmV0" },
+	}
+	for key, breakIt := range map[string]func(*Config){
+		"access_key":                func(c *Config) { c.AccessKey = []string{"c2VjcmV0"} },
+		"max_groups_per_connection": func(c *Config) { c.MaxGroups = 0 },
+		"max_queue_bytes":           func(c *Config) { c.MaxQueue = 0 },
+		"upstream_concurrency":      func(c *Config) { c.Concurrency = 0 },
+		"max_message_bytes":         func(c *Config) { c.MaxMessage = 100 },
+		"max_message_rate":          func(c *Config) { c.MaxRate = 0 },
+		"upstream_timeout":          func(c *Config) { c.Timeout = 0 },
+		"upstream_retries":          func(c *Config) { c.Retries = 11 },
+		"upstream":                  func(c *Config) { c.Upstream = []Upstream{{URL: "ftp://x"}} },
+	} {
+		cases[key] = breakIt
 	}
 	for key, breakIt := range cases {
 		c, err := Default()

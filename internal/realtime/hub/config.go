@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"causeway/internal/realtime"
+	"causeway/internal/realtime/accesskey"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -25,7 +26,7 @@ type Config struct {
 	// Keys returns the access keys, the primary one first. Tokens are signed with
 	// the first and accepted from all. It is called for each token, so that keys
 	// can be rotated.
-	Keys func() [][]byte
+	Keys accesskey.Keys
 	// Hosts that tokens may name in their audience; empty accepts any. Ports and
 	// schemes are not looked at, since the SDKs do not agree about them.
 	Hosts []string

@@ -8,7 +8,10 @@ import (
 	"sync/atomic"
 
 	"causeway/internal/realtime"
+	"causeway/internal/realtime/hub/frame"
 	"causeway/internal/signalr"
+
+	"github.com/gobwas/ws"
 )
 
 // state is where a connection stands in its life; it only grows.
@@ -75,14 +78,14 @@ type clock struct {
 	expires  uint32        // close at this tick; 0 is never
 	pinged   atomic.Bool   // the client has sent a Ping, so it must go on
 	blocked  atomic.Bool   // the hub does not read, so the client can't be late
-	patience uint16        // seconds for the handshake, and between long polls
-	gap      uint16
+	gap      uint16        // seconds between long polls
 }
 
 // reader turns the bytes that a client sends into messages.
 type reader struct {
 	mu       sync.Mutex // held while feeding
 	early    []byte     // the beginning of a handshake
+	from     link       // whose bytes splitter holds
 	splitter signalr.Splitter
 	tokens   float32 // invocations that the rate allows now
 	filled   uint32  // tick at which tokens was true
@@ -137,6 +140,10 @@ func (c *conn) feedLocked(l link, b []byte) error {
 	} else if st != open {
 		return nil // what a client says after goodbye
 	}
+	if c.reader.from != l { // a new stream; the old one may have ended inside a message
+		c.reader.from = l
+		c.reader.splitter = signalr.NewSplitter(c.protocol, c.hub.cfg.Limits.Message)
+	}
 	return c.reader.splitter.Feed(b, c.receive)
 }
 
@@ -160,7 +167,6 @@ func (c *conn) handshake(body []byte) error {
 		c.refuse(refusal)
 		return closeError{ReasonHandshake}
 	}
-	c.reader.splitter = signalr.NewSplitter(p, c.hub.cfg.Limits.Message)
 	c.reader.tokens = float32(c.hub.cfg.Limits.Burst)
 	c.mu.Lock()
 	if c.state != handshaking {
@@ -175,6 +181,9 @@ func (c *conn) handshake(body []byte) error {
 	c.out.push(c.hub.fixed.welcome[p])
 	c.state = open
 	c.clock.deadline.Store(0)
+	if l, ok := c.link.(*pollLink); ok && !l.pending() {
+		c.clock.deadline.Store(c.hub.now() + uint32(c.clock.gap) + 1)
+	}
 	c.mu.Unlock()
 	if c.space.add(c) {
 		c.enqueue(event{kind: evConnected})
@@ -185,7 +194,7 @@ func (c *conn) handshake(body []byte) error {
 
 // refuse queues an answer to the handshake that is an error.
 func (c *conn) refuse(text string) {
-	f := rawFrame(opText, signalr.AppendHandshakeReply(nil, text), false)
+	f := frame.Raw(ws.OpText, signalr.AppendHandshakeReply(nil, text), false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == handshaking {
@@ -195,19 +204,19 @@ func (c *conn) refuse(text string) {
 
 // send queues f, and writes it if nobody else does. It never blocks; a client
 // that does not take its messages is closed.
-func (c *conn) send(f *frame) {
+func (c *conn) send(f *frame.Frame) {
 	c.mu.Lock()
 	if c.state != open {
 		c.mu.Unlock()
 		return
 	}
 	l := &c.hub.cfg.Limits
-	if len(c.out.queue) >= l.OutboxMessages || c.out.bytes > 0 && c.out.bytes+len(f.wire) > l.OutboxBytes {
+	if len(c.out.queue) >= l.OutboxMessages || c.out.bytes > 0 && c.out.bytes+len(f.Wire) > l.OutboxBytes {
 		c.mu.Unlock()
 		c.close(ReasonSlowClient, "")
 		return
 	}
-	if c.resume != nil && f.counted && !c.resume.keep(f, l.ResumeBytes) {
+	if c.resume != nil && f.Counted && !c.resume.keep(f, l.ResumeBytes) {
 		c.mu.Unlock()
 		c.close(ReasonResume, "")
 		return
@@ -238,7 +247,7 @@ func (c *conn) kickLocked() {
 }
 
 // take is outbox.take for links.
-func (c *conn) take(l link, dst []*frame, maxBytes int) (n int, finish bool) {
+func (c *conn) take(l link, dst []*frame.Frame, maxBytes int) (n int, finish bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.link != l {
@@ -269,12 +278,12 @@ func (c *conn) close(r Reason, text string) {
 	if !r.gone() {
 		switch was {
 		case open:
-			if f, err := newFrame(c.protocol, c.goodbye(r, text)); err == nil {
+			if f, err := frame.New(c.protocol, c.goodbye(r, text)); err == nil {
 				c.out.push(f)
 			}
 		case handshaking:
 			if r != ReasonHandshake || len(c.out.queue) == 0 {
-				c.out.push(rawFrame(opText, signalr.AppendHandshakeReply(nil, text), false))
+				c.out.push(frame.Raw(ws.OpText, signalr.AppendHandshakeReply(nil, text), false))
 			}
 		}
 	}

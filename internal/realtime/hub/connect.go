@@ -113,6 +113,8 @@ func (h *Hub) reserve(r *http.Request, req *request) (*conn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
+	case !h.isReady():
+		return nil, &refusal{http.StatusServiceUnavailable, "the server is starting", "draining"}
 	case h.draining:
 		return nil, &refusal{http.StatusServiceUnavailable, "the server is shutting down", "draining"}
 	case len(h.conns) >= h.cfg.Limits.Connections:
@@ -122,6 +124,7 @@ func (h *Hub) reserve(r *http.Request, req *request) (*conn, error) {
 	}
 	h.conns[c.token] = c
 	h.addrs[c.addr]++
+	h.burst.count(h.now())
 	h.metrics.connections.Inc()
 	return c, nil
 }

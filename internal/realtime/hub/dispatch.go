@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 
 	"causeway/internal/realtime"
+	"causeway/internal/realtime/hub/frame"
 	"causeway/internal/signalr"
 )
 
@@ -222,11 +223,11 @@ func (c *conn) complete(id string, result json.RawMessage, err error) {
 	if err != nil {
 		m.Value, m.Error = nil, clientText(err)
 	}
-	f, err := newFrame(c.protocol, &m)
+	f, err := frame.New(c.protocol, &m)
 	if err != nil {
 		c.hub.cfg.Logger.Error("handler's result can't be encoded", "hub", c.info.Hub, "err", err)
 		m.Value, m.Error = nil, failed
-		if f, err = newFrame(c.protocol, &m); err != nil {
+		if f, err = frame.New(c.protocol, &m); err != nil {
 			return
 		}
 	}
@@ -265,7 +266,7 @@ func (c *conn) invokeRaw(ctx context.Context, h realtime.RawHandler, ev event) {
 
 // adopt makes a frame of a completion that somebody else has encoded, framed or
 // not, after checking that it is one, for the invocation id.
-func (c *conn) adopt(completion []byte, id string) (*frame, error) {
+func (c *conn) adopt(completion []byte, id string) (*frame.Frame, error) {
 	body := completion
 	s := signalr.NewSplitter(c.protocol, len(completion))
 	n := 0
@@ -279,10 +280,5 @@ func (c *conn) adopt(completion []byte, id string) (*frame, error) {
 	if m.Type != signalr.Completion || m.InvocationID != id {
 		return nil, errors.New("not the completion of this invocation")
 	}
-	buf := c.protocol.AppendFrame(make([]byte, maxHeader, maxHeader+len(body)+maxHeader), body)
-	op := opText
-	if c.protocol.Binary() {
-		op = opBinary
-	}
-	return seal(buf, op, true), nil
+	return frame.Hub(c.protocol, c.protocol.AppendFrame(nil, body), true), nil
 }

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"causeway/internal/realtime"
+	"causeway/internal/realtime/hub/frame"
 	"causeway/internal/signalr"
 )
 
@@ -26,8 +29,10 @@ type Hub struct {
 	addrs    map[netip.Addr]int
 	draining bool
 	empty    chan struct{} // closed when draining and no connection is left
+	ready    chan struct{} // closed when connections are welcome
 
 	tick        atomic.Uint32 // seconds since Run began, plus 1
+	burst       burst
 	invocations *invocations
 
 	life     sync.RWMutex // of phase, while goroutines are added
@@ -49,7 +54,7 @@ const (
 )
 
 // fixedFrames are frames that never change, by protocol.
-type fixedFrames struct{ welcome, ping [2]*frame }
+type fixedFrames struct{ welcome, ping [2]*frame.Frame }
 
 // New makes a Hub; Run sets it to work.
 func New(cfg Config) (*Hub, error) {
@@ -63,22 +68,18 @@ func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		cfg: cfg, metrics: m,
 		spaces: map[string]*space{}, conns: map[string]*conn{}, addrs: map[netip.Addr]int{},
-		empty: make(chan struct{}), work: make(chan *conn), stopped: make(chan struct{}),
+		empty: make(chan struct{}), ready: make(chan struct{}), work: make(chan *conn), stopped: make(chan struct{}),
 		invocations: newInvocations(cfg.Limits.Invocations),
 	}
 	h.tick.Store(1)
 	for _, p := range signalr.Protocols() {
-		op := opText
-		if p.Binary() {
-			op = opBinary
-		}
-		h.fixed.welcome[p] = rawFrame(op, signalr.AppendHandshakeReply(nil, ""), false)
-		if h.fixed.ping[p], err = newFrame(p, &signalr.Message{Type: signalr.Ping}); err != nil {
+		h.fixed.welcome[p] = frame.Hub(p, signalr.AppendHandshakeReply(nil, ""), false)
+		if h.fixed.ping[p], err = frame.New(p, &signalr.Message{Type: signalr.Ping}); err != nil {
 			return nil, fmt.Errorf("hub: %w", err)
 		}
 	}
 	if cfg.Broker != nil {
-		h.cluster = newCluster(h, cfg.Broker)
+		h.cluster = &cluster{hub: h, node: cfg.Node, broker: cfg.Broker}
 	}
 	return h, nil
 }
@@ -102,6 +103,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("hub: join cluster: %w", err)
 	} else {
+		close(h.ready)
 		h.sweepUntil(ctx.Done())
 	}
 	h.drain()
@@ -121,6 +123,18 @@ func (h *Hub) Run(ctx context.Context) error {
 		<-finished
 	}
 	return err
+}
+
+// Ready is closed when Run is ready for connections, which are refused before.
+func (h *Hub) Ready() <-chan struct{} { return h.ready }
+
+func (h *Hub) isReady() bool {
+	select {
+	case <-h.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // sweepUntil looks after all connections once a second.
@@ -230,6 +244,13 @@ func (h *Hub) space(name string) *space {
 		h.spaces[name] = s
 	}
 	return s
+}
+
+// allSpaces lists the named hubs that have been used.
+func (h *Hub) allSpaces() []*space {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Values(h.spaces))
 }
 
 // Service returns the data plane of a named hub. Of a hub without handler

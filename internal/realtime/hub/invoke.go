@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"causeway/internal/realtime"
+	"causeway/internal/realtime/hub/frame"
 	"causeway/internal/signalr"
 )
 
@@ -69,8 +70,9 @@ func (i *invocations) fail(c *conn) {
 
 // Invoke asks a client for a result.
 func (s *Service) Invoke(ctx context.Context, connectionID string, m realtime.Message) (json.RawMessage, error) {
-	if remote := s.space.hub.cluster.remote(connectionID); remote != "" {
-		return s.space.hub.cluster.invoke(ctx, remote, s.space.name, connectionID, m)
+	if node := s.cluster().remote(connectionID); node != "" {
+		a, err := s.cluster().askOne(ctx, node, &envelope{Op: opInvoke, Hub: s.space.name, ID: connectionID, Message: &m})
+		return a.Result, err
 	}
 	return s.space.invoke(ctx, connectionID, m)
 }
@@ -82,7 +84,7 @@ func (s *space) invoke(ctx context.Context, connectionID string, m realtime.Mess
 	}
 	c := found[0]
 	id := "s" + strconv.FormatUint(c.counter.Add(1), 10)
-	f, err := newFrame(c.protocol, &signalr.Message{Type: signalr.Invocation, InvocationID: id, Target: m.Target, Arguments: m.Arguments})
+	f, err := frame.New(c.protocol, &signalr.Message{Type: signalr.Invocation, InvocationID: id, Target: m.Target, Arguments: m.Arguments})
 	if err != nil {
 		return nil, err
 	}

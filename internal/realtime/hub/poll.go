@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"causeway/internal/realtime/hub/frame"
 )
 
 // pollLink is a long polling connection (§2.4): the client asks again and again,
@@ -111,23 +113,26 @@ func (l *pollLink) serve(w http.ResponseWriter, r *http.Request) {
 	limit := time.NewTimer(c.hub.cfg.Timing.Poll)
 	defer limit.Stop()
 	for {
-		if b, finish := l.takeAll(); len(b) > 0 || finish {
+		b, finish := l.takeAll()
+		if len(b) > 0 {
 			l.answer(w, over, b)
+			return
+		}
+		if finish { // all was taken: the connection is over
+			w.WriteHeader(http.StatusNoContent)
+			c.ended(l, ReasonClient, true)
 			return
 		}
 		select {
 		case <-l.wake:
 		case <-limit.C:
 			l.answer(w, over, nil)
-			w.WriteHeader(http.StatusOK)
 			return
 		case <-over:
 			w.WriteHeader(http.StatusNoContent)
 			return
 		case <-r.Context().Done():
-			if l.end(over) {
-				c.pollDeadline(c.hub.now() + uint32(c.clock.gap) + 1)
-			}
+			l.wait(over)
 			return
 		}
 	}
@@ -135,30 +140,39 @@ func (l *pollLink) serve(w http.ResponseWriter, r *http.Request) {
 
 // takeAll drains the outbox, up to a megabyte.
 func (l *pollLink) takeAll() (b []byte, finish bool) {
-	var frames [16]*frame
+	var frames [16]*frame.Frame
 	for len(b) < 1<<20 {
 		n, fin := l.c.take(l, frames[:], batchSize)
 		if n == 0 {
 			return b, fin
 		}
 		for _, f := range frames[:n] {
-			b = append(b, f.payload()...)
+			b = append(b, f.Payload()...)
 		}
 	}
 	return b, false
 }
 
-// answer writes b, or what an end looks like, and waits for the next poll.
+// answer answers the poll with b, which may be empty, and waits for the next.
 func (l *pollLink) answer(w http.ResponseWriter, over chan struct{}, b []byte) {
-	c := l.c
-	if l.end(over) {
-		c.pollDeadline(c.hub.now() + uint32(c.clock.gap) + 1)
-	}
-	if len(b) == 0 {
-		return
-	}
+	l.wait(over)
 	w.Header().Set("Content-Type", "application/octet-stream")
 	_, _ = w.Write(b) // a lost answer is a lost message: at most once
+}
+
+// wait gives the client time for the next poll, if the one that ends is the
+// present one.
+func (l *pollLink) wait(over chan struct{}) {
+	if l.end(over) {
+		l.c.pollDeadline(l.c.hub.now() + uint32(l.c.clock.gap) + 1)
+	}
+}
+
+// pending says whether a poll waits.
+func (l *pollLink) pending() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over != nil
 }
 
 // pollDeadline sets when the client must have polled again; 0 is never.
@@ -181,7 +195,7 @@ func (c *conn) post(w http.ResponseWriter, r *http.Request) error {
 	case st == negotiated || st >= closing:
 		return &refusal{status: http.StatusNotFound, text: "No Connection with that ID"}
 	}
-	limit := int64(c.hub.cfg.Limits.Message) + maxHeader
+	limit := int64(c.hub.cfg.Limits.Message) + 8 // a hub message and its framing
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
 		var tooBig *http.MaxBytesError

@@ -13,8 +13,8 @@ func (s *Service) Exists(ctx context.Context, who realtime.Recipient) (bool, err
 	if s.space.exists(who) {
 		return true, nil
 	}
-	n, _, err := s.space.hub.cluster.count(ctx, s.space.name, who)
-	return n > 0, err
+	others, err := s.listOthers(ctx, who, "", 1)
+	return len(others) > 0, err
 }
 
 func (s *space) exists(who realtime.Recipient) bool {
@@ -36,21 +36,32 @@ func (s *space) exists(who realtime.Recipient) bool {
 
 // Count counts connections and different users, on all nodes.
 func (s *Service) Count(ctx context.Context, who realtime.Recipient) (connections, users int, err error) {
-	local := s.space.find(who)
+	connections, names := s.space.count(who)
+	answers, err := s.cluster().ask(ctx, "", &envelope{Op: opCount, Hub: s.space.name, To: who})
+	if err != nil || len(answers) == 0 {
+		return connections, len(names), err
+	}
 	seen := map[string]bool{}
-	for _, c := range local {
-		if c.info.User != "" {
-			seen[c.info.User] = true
+	for _, a := range append(answers, answer{Users: names}) {
+		connections += a.N
+		for _, u := range a.Users {
+			seen[u] = true
 		}
 	}
-	n, others, err := s.space.hub.cluster.count(ctx, s.space.name, who)
-	if err != nil {
-		return 0, 0, err
+	return connections, len(seen), nil
+}
+
+// count counts connections of this node, and lists their users.
+func (s *space) count(who realtime.Recipient) (n int, users []string) {
+	all := s.find(who)
+	seen := map[string]bool{}
+	for _, c := range all {
+		if u := c.info.User; u != "" && !seen[u] {
+			seen[u] = true
+			users = append(users, u)
+		}
 	}
-	for _, u := range others {
-		seen[u] = true
-	}
-	return len(local) + n, len(seen), nil
+	return len(all), users
 }
 
 // Connections lists connections by id, on all nodes.
@@ -60,7 +71,7 @@ func (s *Service) Connections(ctx context.Context, who realtime.Recipient, after
 	}
 	// One more than asked for shows whether there is a next page.
 	page = s.space.list(who, after, limit+1)
-	others, err := s.space.hub.cluster.list(ctx, s.space.name, who, after, limit+1)
+	others, err := s.listOthers(ctx, who, after, limit+1)
 	if err != nil {
 		return nil, "", err
 	}
@@ -73,6 +84,15 @@ func (s *Service) Connections(ctx context.Context, who realtime.Recipient, after
 		next = page[limit-1].ConnectionID
 	}
 	return page, next, nil
+}
+
+// listOthers lists connections of the other nodes.
+func (s *Service) listOthers(ctx context.Context, who realtime.Recipient, after string, limit int) (all []realtime.ConnectionInfo, err error) {
+	answers, err := s.cluster().ask(ctx, "", &envelope{Op: opList, Hub: s.space.name, To: who, Text: after, Limit: limit})
+	for _, a := range answers {
+		all = append(all, a.List...)
+	}
+	return all, err
 }
 
 func (s *space) list(who realtime.Recipient, after string, limit int) []realtime.ConnectionInfo {

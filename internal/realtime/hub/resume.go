@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"causeway/internal/realtime/hub/frame"
 	"causeway/internal/signalr"
 )
 
@@ -10,9 +11,9 @@ import (
 // belong to conn.mu.
 type resume struct {
 	// To the client.
-	sent   uint64   // id of the last message
-	unsure []*frame // not acknowledged; the last one has id sent
-	bytes  int      // of unsure
+	sent   uint64         // id of the last message
+	unsure []*frame.Frame // not acknowledged; the last one has id sent
+	bytes  int            // of unsure
 	// From the client.
 	seen     uint64 // id of the last message, replays included
 	done     uint64 // highest id that was processed
@@ -21,10 +22,10 @@ type resume struct {
 }
 
 // keep remembers f as the next message. It says no if that is too much.
-func (r *resume) keep(f *frame, limit int) bool {
+func (r *resume) keep(f *frame.Frame, limit int) bool {
 	r.sent++
 	r.unsure = append(r.unsure, f)
-	r.bytes += len(f.wire)
+	r.bytes += len(f.Wire)
 	return r.bytes <= limit
 }
 
@@ -35,7 +36,7 @@ func (r *resume) detach() { r.awaiting = true }
 func (r *resume) acknowledge(id uint64) {
 	first := r.sent - uint64(len(r.unsure)) + 1
 	for len(r.unsure) > 0 && first <= id {
-		r.bytes -= len(r.unsure[0].wire)
+		r.bytes -= len(r.unsure[0].Wire)
 		r.unsure[0] = nil
 		r.unsure = r.unsure[1:]
 		first++
@@ -44,13 +45,13 @@ func (r *resume) acknowledge(id uint64) {
 
 // replay returns what goes over a new transport first: the id of the first
 // message that follows, and the messages.
-func (r *resume) replay(p signalr.Protocol) ([]*frame, error) {
+func (r *resume) replay(p signalr.Protocol) ([]*frame.Frame, error) {
 	m := signalr.Message{Type: signalr.Sequence, SequenceID: r.sent - uint64(len(r.unsure)) + 1}
-	f, err := newFrame(p, &m)
+	f, err := frame.New(p, &m)
 	if err != nil {
 		return nil, err
 	}
-	return append([]*frame{f}, r.unsure...), nil
+	return append([]*frame.Frame{f}, r.unsure...), nil
 }
 
 // inSequence counts a message of the client, and says whether to process it.
@@ -98,7 +99,7 @@ func (c *conn) inSequence(body []byte) (pass bool, err error) {
 }
 
 // acknowledgment returns the Ack that is due, if one is.
-func (c *conn) acknowledgment() *frame {
+func (c *conn) acknowledgment() *frame.Frame {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.resume
@@ -106,7 +107,7 @@ func (c *conn) acknowledgment() *frame {
 		return nil
 	}
 	r.acked = r.done
-	f, err := newFrame(c.protocol, &signalr.Message{Type: signalr.Ack, SequenceID: r.done})
+	f, err := frame.New(c.protocol, &signalr.Message{Type: signalr.Ack, SequenceID: r.done})
 	if err != nil {
 		return nil
 	}

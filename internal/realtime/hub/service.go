@@ -9,9 +9,8 @@ import (
 	"strings"
 
 	"causeway/internal/realtime"
+	"causeway/internal/realtime/hub/frame"
 	"causeway/internal/signalr"
-
-	"github.com/gobwas/ws"
 )
 
 // Service is the data plane of one named hub. Besides realtime.Service it is
@@ -38,12 +37,12 @@ func (s *Service) Negotiate(_ context.Context, c realtime.Claims) (realtime.Endp
 	if origin == "" {
 		return realtime.Endpoint{}, errors.New("negotiate: no origin")
 	}
-	address := strings.TrimRight(origin, "/") + "/client/?hub=" + url.QueryEscape(s.space.name)
-	token, err := h.sign(address, c)
+	origin = strings.TrimRight(origin, "/")
+	token, err := h.sign(origin, s.space.name, c)
 	if err != nil {
 		return realtime.Endpoint{}, fmt.Errorf("negotiate: %w", err)
 	}
-	return realtime.Endpoint{URL: address, AccessToken: token}, nil
+	return realtime.Endpoint{URL: origin + "/client/?hub=" + url.QueryEscape(s.space.name), AccessToken: token}, nil
 }
 
 // Send delivers m.
@@ -83,8 +82,21 @@ func (s *Service) SendRaw(ctx context.Context, to realtime.Recipient, framed map
 }
 
 func (s *Service) send(ctx context.Context, to realtime.Recipient, f *fan) error {
-	s.space.fanOut(to, f)
-	return s.space.hub.cluster.send(ctx, s.space.name, to, f)
+	k, node := s.cluster(), ""
+	if to.Kind == realtime.KindConnection {
+		node = k.remote(to.ID)
+	}
+	if node == "" {
+		s.space.fanOut(to, f)
+	}
+	if k == nil || to.Kind == realtime.KindConnection && node == "" {
+		return nil
+	}
+	e := &envelope{Op: opSend, Hub: s.space.name, To: to, Raw: f.raw}
+	if f.message != nil {
+		e.Message = &realtime.Message{Target: f.message.Target, Arguments: f.message.Arguments}
+	}
+	return k.tell(ctx, node, e)
 }
 
 // fanOut queues a message for the connections of this node that to names.
@@ -97,7 +109,7 @@ func (s *space) fanOut(to realtime.Recipient, f *fan) {
 		}
 		c.send(frame)
 		n++
-		bytes += len(frame.payload())
+		bytes += len(frame.Payload())
 	}
 	s.hub.metrics.sent.Add(float64(n))
 	s.hub.metrics.sentBytes.Add(float64(bytes))
@@ -108,39 +120,36 @@ func (s *space) fanOut(to realtime.Recipient, f *fan) {
 type fan struct {
 	message *signalr.Message  // or
 	raw     map[string][]byte // framed, by protocol
-	frames  [2]*frame
+	frames  [2]*frame.Frame
 	errs    [2]error
 }
 
 // frame returns the frame for p; nil if the message was given for other protocols only.
-func (f *fan) frame(p signalr.Protocol) (*frame, error) {
+func (f *fan) frame(p signalr.Protocol) (*frame.Frame, error) {
 	if f.frames[p] != nil || f.errs[p] != nil {
 		return f.frames[p], f.errs[p]
 	}
 	if f.message != nil {
-		f.frames[p], f.errs[p] = newFrame(p, f.message)
+		f.frames[p], f.errs[p] = frame.New(p, f.message)
 	} else if b, ok := f.raw[p.String()]; ok {
-		op := ws.OpText
-		if p.Binary() {
-			op = ws.OpBinary
-		}
-		f.frames[p] = rawFrame(op, b, true)
+		f.frames[p] = frame.Hub(p, b, true)
 	}
 	return f.frames[p], f.errs[p]
 }
 
 // JoinGroup adds a connection to a group.
 func (s *Service) JoinGroup(ctx context.Context, group, connectionID string) error {
-	if remote := s.space.hub.cluster.remote(connectionID); remote != "" {
-		return s.space.hub.cluster.join1(ctx, remote, s.space.name, group, connectionID)
+	if node := s.cluster().remote(connectionID); node != "" {
+		_, err := s.cluster().askOne(ctx, node, &envelope{Op: opJoin, Hub: s.space.name, Group: group, ID: connectionID})
+		return err
 	}
 	return s.space.join(group, connectionID)
 }
 
 // LeaveGroup removes a connection from a group.
 func (s *Service) LeaveGroup(ctx context.Context, group, connectionID string) error {
-	if remote := s.space.hub.cluster.remote(connectionID); remote != "" {
-		return s.space.hub.cluster.leave1(ctx, remote, s.space.name, group, connectionID)
+	if node := s.cluster().remote(connectionID); node != "" {
+		return s.cluster().tell(ctx, node, &envelope{Op: opLeave, Hub: s.space.name, Group: group, ID: connectionID})
 	}
 	s.space.leave(group, connectionID)
 	return nil
@@ -153,10 +162,12 @@ func (s *Service) LeaveAllGroups(ctx context.Context, connectionID string) error
 
 // CloseConnection ends a connection; the reason is shown to the client.
 func (s *Service) CloseConnection(ctx context.Context, connectionID, reason string) error {
-	if remote := s.space.hub.cluster.remote(connectionID); remote != "" {
-		return s.space.hub.cluster.close1(ctx, remote, s.space.name, connectionID, reason)
+	who := realtime.ToConnection(connectionID)
+	if node := s.cluster().remote(connectionID); node != "" {
+		_, err := s.cluster().askOne(ctx, node, &envelope{Op: opClose, Hub: s.space.name, To: who, Text: reason})
+		return err
 	}
-	if s.space.closeAll(realtime.ToConnection(connectionID), reason) == 0 {
+	if s.space.closeAll(who, reason) == 0 {
 		return realtime.ErrNoConnection
 	}
 	return nil
@@ -165,7 +176,7 @@ func (s *Service) CloseConnection(ctx context.Context, connectionID, reason stri
 // CloseConnections ends all connections that who names.
 func (s *Service) CloseConnections(ctx context.Context, who realtime.Recipient, reason string) error {
 	s.space.closeAll(who, reason)
-	return s.space.hub.cluster.closeAll(ctx, s.space.name, who, reason)
+	return s.cluster().tell(ctx, "", &envelope{Op: opClose, Hub: s.space.name, To: who, Text: reason})
 }
 
 func (s *space) closeAll(who realtime.Recipient, reason string) int {

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"causeway/internal/realtime"
+	"causeway/internal/realtime/hub/usergroup"
 )
 
 // space is one named hub: its open connections, groups and users on this node.
@@ -17,7 +18,7 @@ type space struct {
 	all     []*conn // in no order; conn.slot is the index
 	groups  map[string]*group
 	users   map[string]*set
-	lasting memberships
+	lasting usergroup.Table // groups of users, whether they are connected or not
 }
 
 func newSpace(h *Hub, name string, handler realtime.Handler) *space {
@@ -108,7 +109,7 @@ func (s *space) add(c *conn) bool {
 			s.users[u] = us
 		}
 		us.add(c)
-		for _, g := range s.lasting.of(u, s.hub.clockNow()) {
+		for _, g := range s.lasting.Groups(u, clockNow()) {
 			_ = s.joinLocked(c, g) // over the limit is counted
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/http"
 	"time"
+
+	"causeway/internal/realtime/hub/frame"
 )
 
 // eventLink is a Server-Sent Events response (§2.3). The goroutine of its request
@@ -71,7 +73,7 @@ func (l *eventLink) serve(rc *http.ResponseController, w http.ResponseWriter, r 
 		case <-l.wake:
 		}
 		for {
-			var frames [16]*frame
+			var frames [16]*frame.Frame
 			n, finish := l.c.take(l, frames[:], batchSize)
 			if n == 0 && finish {
 				return ReasonClient, true
@@ -81,7 +83,7 @@ func (l *eventLink) serve(rc *http.ResponseController, w http.ResponseWriter, r 
 			}
 			var b []byte
 			for _, f := range frames[:n] {
-				b = appendEvent(b, f.payload())
+				b = appendEvent(b, f.Payload())
 			}
 			if !l.write(rc, w, b) {
 				l.c.close(ReasonSlowClient, "")
@@ -106,7 +108,13 @@ func (l *eventLink) write(rc *http.ResponseController, w http.ResponseWriter, b 
 func appendEvent(b, payload []byte) []byte {
 	for line := range bytes.SplitSeq(payload, []byte("\n")) {
 		b = append(b, "data: "...)
-		b = append(b, bytes.TrimSuffix(line, []byte("\r"))...)
+		start := len(b)
+		b = append(b, line...)
+		for i, c := range b[start:] {
+			if c == '\r' { // ends a line, too; in JSON it can only be white space
+				b[start+i] = ' '
+			}
+		}
 		b = append(b, "\r\n"...)
 	}
 	return append(b, "\r\n"...)

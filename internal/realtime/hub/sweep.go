@@ -1,5 +1,10 @@
 package hub
 
+import (
+	"runtime/debug"
+	"sync/atomic"
+)
+
 // sweep does for every connection what time demands. It runs once a second on
 // Run's goroutine.
 func (h *Hub) sweep() {
@@ -7,7 +12,30 @@ func (h *Hub) sweep() {
 	for _, c := range h.snapshot() {
 		c.sweep(now)
 	}
-	h.forgetMemberships()
+	h.expireUserGroups()
+	h.burst.trim(now)
+}
+
+// burst watches for many connections that come at once, and gives back to the
+// operating system what serving them has left behind: stacks, and garbage, of
+// which the runtime would otherwise keep about as much as is alive.
+type burst struct{ opened, last atomic.Uint32 }
+
+const (
+	burstSize  = 1000 // connections
+	burstQuiet = 10   // seconds without new ones; longer than refreshAfter
+)
+
+func (b *burst) count(now uint32) {
+	b.opened.Add(1)
+	b.last.Store(now)
+}
+
+func (b *burst) trim(now uint32) {
+	if b.opened.Load() >= burstSize && now-b.last.Load() >= burstQuiet {
+		b.opened.Store(0)
+		debug.FreeOSMemory()
+	}
 }
 
 func (c *conn) sweep(now uint32) {
@@ -21,6 +49,9 @@ func (c *conn) sweep(now uint32) {
 	}
 	if st != open {
 		return
+	}
+	if now-c.clock.in.Load() >= refreshAfter {
+		c.refresh()
 	}
 	if c.clock.expires != 0 && now >= c.clock.expires {
 		c.close(ReasonExpired, "")
@@ -38,6 +69,19 @@ func (c *conn) sweep(now uint32) {
 	}
 	if now-c.clock.out.Load() >= seconds(t.KeepAlive) {
 		c.send(c.hub.fixed.ping[c.protocol])
+	}
+}
+
+// refreshAfter is how many seconds a connection is idle before its goroutine gets
+// a new stack.
+const refreshAfter = 5
+
+func (c *conn) refresh() {
+	c.mu.Lock()
+	l, ok := c.link.(*wsLink)
+	c.mu.Unlock()
+	if ok {
+		l.refresh()
 	}
 }
 

@@ -2,20 +2,17 @@ package hub
 
 import (
 	"bufio"
-	"encoding/binary"
 	"errors"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/gobwas/ws"
-)
+	"causeway/internal/realtime/hub/frame"
 
-const (
-	opText   = ws.OpText
-	opBinary = ws.OpBinary
+	"github.com/gobwas/ws"
 )
 
 // readSize is the size of read buffers, and batchSize about how much is written
@@ -38,6 +35,9 @@ type wsLink struct {
 	raw syscall.RawConn // nil if the connection is no socket of ours (TLS, tests)
 	in  wsReader
 	out wsWriter
+	// worn says that the reading goroutine has done more than wait, so that its
+	// stack has grown.
+	worn atomic.Bool
 	// aborted, under c.mu, says to close nc as soon as there is one.
 	aborted bool
 }
@@ -83,35 +83,64 @@ func (l *wsLink) open(nc net.Conn) {
 // run reads until the transport ends. early is what the HTTP server read ahead.
 func (l *wsLink) run(early *bufio.Reader) {
 	l.flush() // the writes are ours since attach
-	reason, clean := l.readAll(early)
+	if early != nil && early.Buffered() > 0 {
+		l.in.buf = readPool.Get().(*[readSize]byte)
+		l.in.have, _ = early.Read(l.in.buf[:min(readSize, early.Buffered())]) // from memory
+		if done, r, clean := l.consume(); done {
+			l.end(r, clean)
+			return
+		}
+	}
+	l.read()
+}
+
+// read reads until the transport ends, or until the stack is to be replaced.
+func (l *wsLink) read() {
+	for {
+		if err := l.fill(); err != nil {
+			if l.worn.Load() && errors.Is(err, os.ErrDeadlineExceeded) && l.molt() {
+				return
+			}
+			l.end(ReasonDropped, false)
+			return
+		}
+		if done, r, clean := l.consume(); done {
+			l.end(r, clean)
+			return
+		}
+	}
+}
+
+// refresh makes the reading goroutine molt, if it has worked and now waits.
+// Stacks grow to 4 or 8 KiB when a message is handled, and the runtime does not
+// shrink them that far while a goroutine waits; half of an idle connection's
+// memory would be this stack.
+func (l *wsLink) refresh() {
+	if l.raw != nil && l.worn.Load() {
+		_ = l.nc.SetReadDeadline(time.Unix(1, 0)) // fails only when reading does
+	}
+}
+
+// molt goes on reading in a new goroutine.
+func (l *wsLink) molt() bool {
+	if err := l.nc.SetReadDeadline(time.Time{}); err != nil {
+		return false
+	}
+	l.worn.Store(false)
+	return l.c.hub.spawn(l.read)
+}
+
+// end ends the link after the reading has.
+func (l *wsLink) end(r Reason, clean bool) {
 	if l.in.buf != nil {
 		readPool.Put(l.in.buf)
 		l.in.buf = nil
 	}
-	if reason == ReasonClient {
+	if r == ReasonClient {
 		l.farewell()
 	}
 	_ = l.nc.Close() // nothing is left that could fail
-	l.c.ended(l, reason, clean)
-}
-
-func (l *wsLink) readAll(early *bufio.Reader) (r Reason, clean bool) {
-	if early != nil && early.Buffered() > 0 {
-		l.in.buf = readPool.Get().(*[readSize]byte)
-		n, _ := early.Read(l.in.buf[:min(readSize, early.Buffered())]) // from memory
-		l.in.have = n
-		if done, r, clean := l.consume(); done {
-			return r, clean
-		}
-	}
-	for {
-		if err := l.fill(); err != nil {
-			return ReasonDropped, false
-		}
-		if done, r, clean := l.consume(); done {
-			return r, clean
-		}
-	}
+	l.c.ended(l, r, clean)
 }
 
 // fill waits until bytes come, and reads them.
@@ -137,6 +166,9 @@ func (l *wsLink) fill() error {
 // consume handles the bytes that were read, and keeps those of an unfinished
 // frame header or control frame.
 func (l *wsLink) consume() (done bool, r Reason, clean bool) {
+	if !l.worn.Load() {
+		l.worn.Store(true)
+	}
 	in := &l.in
 	b := in.buf[:in.have]
 	if in.deaf {
@@ -157,8 +189,8 @@ func (l *wsLink) consume() (done bool, r Reason, clean bool) {
 			b = b[n:]
 			continue
 		}
-		h, size, err := parseHeader(b)
-		if err != nil || size > 0 && !in.accepts(h) {
+		h, size, err := frame.ParseHeader(b)
+		if err != nil || size > 0 && !frame.Acceptable(h, in.inMsg) {
 			l.c.close(ReasonProtocol, "")
 			in.deaf = true
 			b = nil
@@ -172,7 +204,7 @@ func (l *wsLink) consume() (done bool, r Reason, clean bool) {
 			payload := b[:h.Length]
 			ws.Cipher(payload, h.Mask, 0)
 			if h.OpCode == ws.OpClose {
-				code, _ := closeCode(payload)
+				code := frame.CloseCode(payload)
 				return true, ReasonClient, code == ws.StatusNormalClosure
 			}
 			l.control(h.OpCode, payload)
@@ -189,74 +221,11 @@ func (l *wsLink) consume() (done bool, r Reason, clean bool) {
 	return false, 0, false
 }
 
-// accepts checks what RFC 6455 demands of a client's frame.
-func (in *wsReader) accepts(h ws.Header) bool {
-	if !h.Masked || h.Rsv != 0 || h.Length < 0 {
-		return false
-	}
-	switch h.OpCode {
-	case ws.OpText, ws.OpBinary:
-		return !in.inMsg
-	case ws.OpContinuation:
-		return in.inMsg
-	case ws.OpClose, ws.OpPing, ws.OpPong:
-		return h.Fin && h.Length <= ws.MaxControlFramePayloadSize
-	}
-	return false
-}
-
 func (l *wsLink) control(op ws.OpCode, payload []byte) {
 	l.c.clock.in.Store(l.c.hub.now())
 	if op == ws.OpPing {
-		l.c.send(rawFrame(ws.OpPong, payload, false))
+		l.c.send(frame.Raw(ws.OpPong, payload, false))
 	}
-}
-
-// parseHeader reads a frame header; size is 0 if b ends before the header does.
-func parseHeader(b []byte) (h ws.Header, size int, err error) {
-	if len(b) < 2 {
-		return h, 0, nil
-	}
-	h.Fin, h.Rsv, h.OpCode = b[0]&0x80 != 0, b[0]>>4&7, ws.OpCode(b[0]&0x0F)
-	h.Masked = b[1]&0x80 != 0
-	size = 2
-	switch n := b[1] & 0x7F; n {
-	case 126:
-		size += 2
-	case 127:
-		size += 8
-	default:
-		h.Length = int64(n)
-	}
-	ext := size
-	if h.Masked {
-		size += 4
-	}
-	if len(b) < size {
-		return h, 0, nil
-	}
-	switch ext {
-	case 4:
-		h.Length = int64(binary.BigEndian.Uint16(b[2:]))
-	case 10:
-		n := binary.BigEndian.Uint64(b[2:])
-		if n>>63 != 0 {
-			return h, 0, ws.ErrHeaderLengthMSB
-		}
-		h.Length = int64(n)
-	}
-	if h.Masked {
-		copy(h.Mask[:], b[ext:])
-	}
-	return h, size, nil
-}
-
-// closeCode reads the payload of a Close frame; without one the code is 1005.
-func closeCode(payload []byte) (ws.StatusCode, string) {
-	if len(payload) < 2 {
-		return ws.StatusNoStatusRcvd, ""
-	}
-	return ws.StatusCode(binary.BigEndian.Uint16(payload)), string(payload[2:])
 }
 
 // flush implements link: it writes what the socket takes at once, and leaves the
@@ -297,16 +266,16 @@ func (l *wsLink) writeLater() {
 // gather takes the next batch from the outbox into out.data. If there is none,
 // and nothing to finish, the writes may already be somebody else's.
 func (l *wsLink) gather() (more, finish bool) {
-	var frames [16]*frame
+	var frames [16]*frame.Frame
 	n, finish := l.c.take(l, frames[:], batchSize)
 	switch {
 	case n == 1:
-		l.out.data = frames[0].wire
+		l.out.data = frames[0].Wire
 	case n > 1:
 		l.out.batch = batchPool.Get().(*[]byte)
 		b := (*l.out.batch)[:0]
 		for _, f := range frames[:n] {
-			b = append(b, f.wire...)
+			b = append(b, f.Wire...)
 		}
 		*l.out.batch, l.out.data = b, b
 	}

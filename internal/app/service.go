@@ -1,0 +1,285 @@
+package app
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"causeway/internal/config"
+	"causeway/internal/realtime"
+	"causeway/internal/realtime/accesskey"
+	"causeway/internal/realtime/echo"
+	"causeway/internal/realtime/hub"
+	"causeway/internal/realtime/rest"
+	"causeway/internal/secret"
+	"causeway/internal/signaling"
+	"causeway/internal/token"
+)
+
+// service is the realtime service as other people's applications use it: a hub of
+// its own, whose upstream is webhooks, and its data plane. It shares no key and no
+// connection with the hub that signaling uses, so who holds an access key can't
+// reach our own sessions.
+type service struct {
+	cfg     config.Config
+	reload  func() (config.Config, error) // nil: nothing changes
+	log     *slog.Logger
+	keys    atomic.Pointer[[]secret.Value]
+	printed bool // the key is one that we made, and may be printed
+	hub     *hub.Hub
+	rest    *rest.Handler
+	webhook *rest.Webhook
+}
+
+// Names of the files in the data directory.
+const (
+	keysDir       = "keys"
+	accessKeyFile = "access.key"
+)
+
+// reloadEvery is how often configuration and key files are looked at.
+const reloadEvery = 2 * time.Second
+
+// newService wires the service; it opens no socket.
+func newService(ctx context.Context, cfg config.Config, o Options, addr func(*http.Request) netip.Addr, reg prometheus.Registerer, log *slog.Logger) (*service, error) {
+	s := &service{cfg: cfg, reload: o.Reload, log: log, printed: len(cfg.AccessKey) == 0}
+	keys, err := accessKeys(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.keys.Store(&keys)
+	policy := rest.ConnectedIgnore
+	if cfg.OnConnected == "close" {
+		policy = rest.ConnectedClose
+	}
+	s.webhook, err = rest.NewWebhook(rest.WebhookConfig{
+		Keys:               s.accessKeys,
+		OnConnectedFailure: policy,
+		Close:              s.closeConnection,
+		Timeout:            cfg.Timeout,
+		Concurrency:        cfg.Concurrency,
+		Retries:            cfg.Retries,
+		Logger:             log,
+		Registerer:         reg,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.webhook.Reload(ctx, templates(cfg)); err != nil {
+		return nil, fmt.Errorf("upstream: %w", err)
+	}
+	if s.hub, err = s.newHub(o.Echo, addr, reg); err != nil {
+		return nil, err
+	}
+	s.rest, err = rest.NewHandler(rest.HandlerConfig{
+		Service:    s.named,
+		Keys:       s.accessKeys,
+		Hosts:      cfg.AccessHost,
+		MaxBody:    int64(cfg.MaxMessage),
+		Logger:     log,
+		Registerer: reg,
+	})
+	return s, err
+}
+
+// newHub makes the hub behind which the webhooks are.
+func (s *service) newHub(echoing bool, addr func(*http.Request) netip.Addr, reg prometheus.Registerer) (*hub.Hub, error) {
+	handlers := map[string]realtime.Handler{}
+	e := &echo.Handler{}
+	if echoing {
+		handlers[echo.Hub] = e
+	}
+	h, err := hub.New(hub.Config{
+		Handlers:     handlers,
+		Fallback:     s.handler,
+		Keys:         s.hubKeys,
+		Hosts:        s.cfg.AccessHost,
+		Origins:      s.cfg.AllowedOrigin,
+		ClientAddr:   addr,
+		CloseForGood: s.cfg.CloseForGood,
+		Limits: hub.Limits{
+			Message: s.cfg.MaxMessage, Connections: s.cfg.MaxConns, PerAddress: s.cfg.MaxPerAddr,
+			Groups: s.cfg.MaxGroups, Rate: s.cfg.MaxRate, OutboxBytes: s.cfg.MaxQueue,
+		},
+		Timing:     hub.Timing{Drain: s.cfg.DrainTimeout},
+		Logger:     s.log,
+		Registerer: reg,
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.Service = h.Service(echo.Hub)
+	return h, nil
+}
+
+// accessKeys resolves the configured keys, or returns the one that is kept in the
+// data directory.
+func accessKeys(ctx context.Context, cfg config.Config) ([]secret.Value, error) {
+	if len(cfg.AccessKey) == 0 {
+		key, err := token.LoadKey(filepath.Join(cfg.DataDir, keysDir, accessKeyFile))
+		if err != nil {
+			return nil, err
+		}
+		return []secret.Value{secret.New(base64.StdEncoding.EncodeToString(key))}, nil
+	}
+	keys := make([]secret.Value, len(cfg.AccessKey))
+	for i, text := range cfg.AccessKey {
+		ref, err := secret.ParseRef(text)
+		if err != nil {
+			return nil, fmt.Errorf("access_key: %w", err)
+		}
+		if keys[i], err = secret.Resolve(ctx, ref); err != nil {
+			return nil, fmt.Errorf("access_key: %w", err)
+		}
+	}
+	return keys, nil
+}
+
+func templates(cfg config.Config) []rest.Template {
+	t := make([]rest.Template, len(cfg.Upstream))
+	for i, u := range cfg.Upstream {
+		t[i] = rest.Template{URL: u.URL, Hub: u.Hub, Category: u.Category, Event: u.Event}
+	}
+	return t
+}
+
+func (s *service) accessKeys() []secret.Value { return *s.keys.Load() }
+
+func (s *service) hubKeys() [][]byte {
+	keys := s.accessKeys()
+	b := make([][]byte, len(keys))
+	for i, k := range keys {
+		b[i] = []byte(k.Reveal())
+	}
+	return b
+}
+
+// handler is the upstream of every hub but our own.
+func (s *service) handler(name string) realtime.Handler {
+	if name == signaling.Hub {
+		return nil
+	}
+	return s.webhook
+}
+
+// named is the data plane's way to a hub.
+func (s *service) named(name string) realtime.Service {
+	if name == signaling.Hub {
+		return nil
+	}
+	return s.hub.Service(name)
+}
+
+func (s *service) closeConnection(ctx context.Context, hubName, id, reason string, _ bool) error {
+	err := s.hub.Service(hubName).CloseConnection(ctx, id, reason)
+	if errors.Is(err, realtime.ErrNoConnection) {
+		return nil
+	}
+	return err
+}
+
+// connectionString is what applications are configured with; false if the key is
+// not ours to print.
+func (s *service) connectionString(origin string) (string, bool) {
+	if !s.printed {
+		return "", false
+	}
+	return accesskey.ConnectionString{Endpoint: origin, Key: s.accessKeys()[0], Version: "1.0"}.Text(), true
+}
+
+// run holds connections, and follows the configuration, until ctx ends.
+func (s *service) run(ctx context.Context) error {
+	watching, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { // ends with watching, for which run waits
+		defer close(done)
+		s.watch(watching)
+	}()
+	err := s.hub.Run(ctx)
+	stop()
+	<-done
+	s.webhook.Close()
+	return err
+}
+
+// watch applies changes of keys and upstreams. A change that can't be used is
+// logged once, and what was in force stays.
+func (s *service) watch(ctx context.Context) {
+	t := time.NewTicker(reloadEvery)
+	defer t.Stop()
+	last := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		text := ""
+		if err := s.update(ctx); err != nil && ctx.Err() == nil {
+			if text = err.Error(); text != last {
+				s.log.Error("configuration not reloaded", "err", err)
+			}
+		}
+		last = text
+	}
+}
+
+// update looks at the configuration and applies what has changed.
+func (s *service) update(ctx context.Context) error {
+	cfg := s.cfg
+	if s.reload != nil {
+		var err error
+		if cfg, err = s.reload(); err != nil {
+			return err
+		}
+	}
+	keys, err := accessKeys(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if !slices.EqualFunc(keys, s.accessKeys(), secret.Value.Equal) {
+		s.keys.Store(&keys)
+		s.log.Info("access keys reloaded", "count", len(keys))
+	}
+	// Always, as secrets in the URLs may have changed where the templates have not.
+	if err := s.webhook.Reload(ctx, templates(cfg)); err != nil {
+		return fmt.Errorf("upstream: %w", err)
+	}
+	if !slices.Equal(cfg.Upstream, s.cfg.Upstream) {
+		s.cfg.Upstream = cfg.Upstream
+		s.log.Info("upstreams reloaded", "count", len(cfg.Upstream))
+	}
+	return nil
+}
+
+// routes adds the data plane to mux.
+func (s *service) routes(mux *http.ServeMux) {
+	for _, pattern := range []string{"/api/v1/", "/api/hubs/", "/api/health", "/api/auth/"} {
+		mux.Handle(pattern, s.rest)
+	}
+}
+
+// clients chooses the hub that a client's request is for: ours for signaling, the
+// service's for any other name.
+func clients(ours, others http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, values := range r.URL.Query() {
+			if strings.EqualFold(name, "hub") && len(values) > 0 && strings.EqualFold(values[0], signaling.Hub) {
+				ours.ServeHTTP(w, r)
+				return
+			}
+		}
+		others.ServeHTTP(w, r)
+	})
+}
