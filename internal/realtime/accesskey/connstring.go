@@ -59,7 +59,7 @@ func parseConnectionString(text string) (ConnectionString, error) {
 	}
 	if v, has := parts["version"]; has {
 		if v != "1" && !strings.HasPrefix(v, "1.") {
-			return ConnectionString{}, errors.New("Version: only 1.x is known")
+			return ConnectionString{}, errors.New("want Version 1.x")
 		}
 		c.Version = v
 	}
@@ -67,11 +67,11 @@ func parseConnectionString(text string) (ConnectionString, error) {
 	switch c.AuthType = strings.ToLower(parts["authtype"]); c.AuthType {
 	case "":
 		if c.Key.IsZero() {
-			return ConnectionString{}, errors.New("AccessKey: it is missing")
+			return ConnectionString{}, errors.New("there is no AccessKey")
 		}
 	case "aad", "azure", "azure.msi", "azure.app":
 	default:
-		return ConnectionString{}, errors.New("AuthType: want aad, azure, azure.msi or azure.app")
+		return ConnectionString{}, errors.New("want an AuthType of aad, azure, azure.msi or azure.app")
 	}
 	for _, name := range identityParts() {
 		if v := parts[name]; v != "" {

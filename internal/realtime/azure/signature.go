@@ -53,7 +53,8 @@ func connectionOf(r *http.Request, id, hub string) realtime.Connection {
 // parseClaims reads "type: value, type: value". Nothing in it is escaped: a part
 // without ": " is taken for the rest of a value with a comma, but a value that
 // looks like a claim is one. So applications must not put texts that users choose
-// into claims. The service's own claims are left out, and so is the user's id.
+// into claims. The user's id is left out, for it has a header of its own; other
+// claims of the service are not, since nothing tells them from the application's.
 func parseClaims(line, user string) map[string]string {
 	claims := map[string]string{}
 	escaped := map[string]string{}
@@ -72,8 +73,8 @@ func parseClaims(line, user string) map[string]string {
 		}
 		into[last] = value
 	}
-	for name, value := range claims {
-		if strings.HasPrefix(name, "asrs.s.") || name == accesskey.NameIdentifier && value == user {
+	for _, name := range []string{"asrs.s.uid", accesskey.NameIdentifier} {
+		if user != "" && claims[name] == user {
 			delete(claims, name)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -146,6 +147,38 @@ func TestUpstreamConnection(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+// rawScript is a handler that wants invocations as they came.
+type rawScript struct {
+	script
+	answer string
+	err    error
+}
+
+func (s rawScript) InvokedRaw(_ context.Context, _ realtime.Connection, protocol, target string, raw []byte, wantsResult bool) ([]byte, error) {
+	if protocol != "json" || target != "send" || string(raw) != invocation || !wantsResult {
+		return nil, errors.New("not what was sent")
+	}
+	return []byte(s.answer), s.err
+}
+
+func TestRawHandler(t *testing.T) {
+	const completion = `{"type":3,"invocationId":"7","result":2}`
+	for _, c := range []struct {
+		h    rawScript
+		want string
+	}{
+		{rawScript{answer: completion}, completion + "\x1e"},
+		{rawScript{answer: completion + "\x1e"}, completion + "\x1e"},
+		{rawScript{err: &realtime.Error{Code: "full", Message: "No room."}}, `{"type":3,"invocationId":"7","error":"full: No room."}` + "\x1e"},
+	} {
+		w := httptest.NewRecorder()
+		newUpstream(t, c.h, nil).ServeHTTP(w, event(invocation))
+		if w.Code != 200 || w.Body.String() != c.want {
+			t.Errorf("%d %q, want %q", w.Code, w.Body, c.want)
+		}
 	}
 }
 

@@ -120,6 +120,7 @@ func TestPresenceMirror(t *testing.T) {
 		connections, users int
 	}{
 		"all": {realtime.All(), 454, 9}, "group": {realtime.Group("a/b"), 1, 1}, "big group": {realtime.Group("big"), 450, 7}, "user": {realtime.User("ann"), 2, 1},
+		"connection": {realtime.ToConnection("c1"), 1, 1}, "no connection": {realtime.ToConnection("c9"), 0, 0},
 		"no group": {realtime.Group("none"), 0, 0}, "no user": {realtime.User("eve"), 0, 0},
 	} {
 		found, err := c.Exists(ctx, want.who)

@@ -19,9 +19,9 @@
 //
 //	GET /hubs/{hub}/:count                    {"connections":3,"users":2}
 //	GET /hubs/{hub}/groups/{group}/:count     the same for a group
-//	GET /hubs/{hub}/users/{user}/:count       the same for a user
+//	GET /hubs/{hub}/users/{user}/:count       the same for a user, or /connections/{id}
 //	GET /hubs/{hub}/connections               {"value":[{"connectionId","userId"}],"nextLink"}
-//	GET /hubs/{hub}/users/{user}/connections  the same for a user
+//	GET /hubs/{hub}/users/{user}/connections  the same for a user, or /connections/{id}
 //	GET /hubs/{hub}/users                     {"value":[{"userId"}],"nextLink"}, in the order of ids
 //	GET /hubs/{hub}/groups/{group}/users      the same for a group
 //

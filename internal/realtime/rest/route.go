@@ -115,12 +115,14 @@ func (h *Handler) presenceRoutes() []route {
 	routes := []route{
 		on(get, "hubs/{hub}/groups/{group}/connections", opConnections, h.listConnections),
 		on(get, "hubs/{hub}/users/{user}/connections", opConnections, h.listConnections),
+		on(get, "hubs/{hub}/connections/{id}/connections", opConnections, h.listConnections),
 		on(get, "hubs/{hub}/connections", opConnections, h.listConnections),
 		on(get, "hubs/{hub}/users", opUsers, h.listUsers),
 		on(get, "hubs/{hub}/groups/{group}/users", opUsers, h.listUsers),
 		on(get, "hubs/{hub}/:count", opCount, count),
 		on(get, "hubs/{hub}/groups/{group}/:count", opCount, count),
 		on(get, "hubs/{hub}/users/{user}/:count", opCount, count),
+		on(get, "hubs/{hub}/connections/{id}/:count", opCount, count),
 	}
 	for _, method := range []string{get, http.MethodHead} {
 		routes = append(routes,
