@@ -184,9 +184,10 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	if err != nil {
 		return err
 	}
+	keys := []secret.Value{secret.New(string(accessKey))}
 	var upstream lateHandler // the hub and signaling need each other
 	a.hub, err = hub.New(hub.Config{
-		Keys:       func() [][]byte { return [][]byte{accessKey} },
+		Keys:       func() []secret.Value { return keys },
 		Handlers:   map[string]realtime.Handler{signaling.Hub: &upstream},
 		ClientAddr: proxies.Client,
 		Limits:     hub.Limits{Connections: a.cfg.MaxConns, PerAddress: a.cfg.MaxPerAddr},

@@ -103,7 +103,7 @@ func (s *service) newHub(echoing bool, addr func(*http.Request) netip.Addr, reg 
 	h, err := hub.New(hub.Config{
 		Handlers:     handlers,
 		Fallback:     s.handler,
-		Keys:         s.hubKeys,
+		Keys:         s.accessKeys,
 		Hosts:        s.cfg.AccessHost,
 		Origins:      s.cfg.AllowedOrigin,
 		ClientAddr:   addr,
@@ -155,15 +155,6 @@ func templates(cfg config.Config) []rest.Template {
 }
 
 func (s *service) accessKeys() []secret.Value { return *s.keys.Load() }
-
-func (s *service) hubKeys() [][]byte {
-	keys := s.accessKeys()
-	b := make([][]byte, len(keys))
-	for i, k := range keys {
-		b[i] = []byte(k.Reveal())
-	}
-	return b
-}
 
 // handler is the upstream of every hub but our own.
 func (s *service) handler(name string) realtime.Handler {

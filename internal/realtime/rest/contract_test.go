@@ -44,7 +44,7 @@ func asAService(t *testing.T, name string, handler realtime.Handler) realtimetes
 	}
 	h, err := hub.New(hub.Config{
 		Handlers: map[string]realtime.Handler{name: hook},
-		Keys:     func() [][]byte { return [][]byte{[]byte("primary"), []byte("secondary")} },
+		Keys:     func() []secret.Value { return ours },
 	})
 	if err != nil {
 		t.Fatal(err)
