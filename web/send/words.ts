@@ -31,7 +31,7 @@ export function receiverWords(r: ReceiverState): Words {
     case 'away':
       return {
         title: 'The sender is away.',
-        text: 'Ask them to open the page with the files again. Leave this page open: it connects by itself as soon as they are back.',
+        text: 'Their device may be asleep or offline. Leave this page open: it connects by itself when they are back. If they have closed their page, ask for a new link.',
       };
     case 'busy':
       return { title: 'The sender has too many visitors.', text: 'Leave this page open: it tries again by itself every few seconds.' };
