@@ -104,6 +104,7 @@ export class GuestSession {
   close(): void {
     clearTimeout(this.#answer);
     clearTimeout(this.#again);
+    this.stage = 'ended';
     this.link?.close();
   }
 
@@ -115,7 +116,9 @@ export class GuestSession {
     this.options.signaling.hello();
     clearTimeout(this.#again);
     if (!this.#looking) return;
-    this.#again = setTimeout(() => this.#hello(), helloEveryMs);
+    this.#again = setTimeout(() => {
+      if (this.#looking) this.#hello();
+    }, helloEveryMs);
     clearTimeout(this.#answer);
     this.#answer = setTimeout(() => {
       if (this.#looking) this.#enter('away');
@@ -212,7 +215,7 @@ export class GuestSession {
   #cancelled(data: Extract<SignalData, { type: 'cancel' }>): void {
     const { link } = this;
     if (!link || data.link !== link.number) return;
-    if (!isReason(data.reason)) return link.close(data.reason);
+    if (!isReason(data.reason)) return link.ended(data.reason);
     if (this.receiving) this.receiving.cancelled(data.reason);
     else link.close('lost');
   }

@@ -223,7 +223,7 @@ export class HostSession {
       guest.sending?.cancelled(reason);
       link.close();
     } else {
-      link.close(reason);
+      link.ended(reason);
     }
   }
 

@@ -8,7 +8,7 @@
 import { bindKey, bindMac, fingerprints, verifyMac, type Role, type Transcript } from './binding';
 import { connectionPath, type Path } from './path';
 import { parseControl, protocolVersion, type ControlMessage } from './protocol';
-import type { SignalData } from './signaling';
+import type { LinkReason, SignalData } from './signaling';
 import type { DataPort, Wire } from './transfer';
 import type { Bytes } from './bytes';
 
@@ -108,6 +108,11 @@ export class Link implements Wire {
     // What was just sent (a MAC, a cancel, the last confirmation) gets a moment to leave.
     if (verifying || this.#control.bufferedAmount > 0 || end === 'gone') setTimeout(() => this.#pc.close(), flushMs);
     else this.#pc.close();
+  }
+
+  /** The peer has closed its end, and said so by signaling. */
+  ended(reason: LinkReason): void {
+    this.close(reason === 'lost' && this.phase === 'connecting' ? 'unreachable' : reason);
   }
 
   #makePort(): DataPort {

@@ -1,0 +1,306 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { utf8 } from './bytes';
+import { nobleHash } from './crypto';
+import { GuestSession, answerTimeoutMs, helloEveryMs } from './guest';
+import { HostSession, maxLinks } from './host';
+import { bindTimeoutMs, connectTimeoutMs, interruptedTimeoutMs } from './link';
+import { parseSignal, type SignalData, type SignalHandler, type Signaling } from './signaling';
+import type { SourceFile } from './sending';
+import { Network } from './testing/peers';
+import { TestSink, content, sourceFile } from './testing/wire';
+import type { Role } from './binding';
+
+type Member = Pick<SignalHandler, 'hello' | 'signal' | 'left'> & { role: Role };
+
+/** A server that relays, and may lose, hold or change what it relays. */
+class Server {
+  members = new Map<string, Member>();
+  change: (from: string, data: SignalData) => SignalData | undefined = (_, data) => data;
+  log: string[] = [];
+  #numbers = new Map<string, number>();
+
+  endpoint(peer: string, role: Role): Signaling {
+    return {
+      hello: () => {
+        this.log.push(`${role} hello`);
+        for (const [id, member] of this.members) if (member.role !== role) setTimeout(() => this.members.get(id)?.hello(peer, role), 1);
+      },
+      send: (to, data) => {
+        this.log.push(`${role} ${data.type}`);
+        const n = (this.#numbers.get(peer + to) ?? 0) + 1;
+        this.#numbers.set(peer + to, n);
+        const changed = this.change(peer, data);
+        const parsed = changed && parseSignal(JSON.parse(JSON.stringify(changed)));
+        if (changed && !parsed) throw new Error('not a signal');
+        if (parsed) setTimeout(() => this.members.get(to)?.signal(peer, role, n, parsed), 1);
+      },
+    };
+  }
+}
+
+const secret = utf8('0123456789abcdef');
+let server: Server;
+let network: Network;
+const failed = vi.fn();
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  server = new Server();
+  network = new Network();
+  failed.mockReset();
+});
+afterEach(() => {
+  vi.useRealTimers();
+  expect(failed).not.toHaveBeenCalled();
+});
+
+const common = { session: 'session', sha256: nobleHash, changed: () => {}, failed };
+
+function host(files: SourceFile[] = [sourceFile('a', content(100_000))], seats = 8): HostSession {
+  const session = new HostSession({ ...common, peer: 'host', secret, seats, files, signaling: server.endpoint('host', 'host'), connect: async () => network.create() });
+  server.members.set('host', { role: 'host', hello: session.hello.bind(session), signal: session.signal.bind(session), left: session.left.bind(session) });
+  session.connected();
+  return session;
+}
+
+function guest(peer = 'guest', own = secret): GuestSession {
+  const session = new GuestSession({ ...common, peer, secret: own, signaling: server.endpoint(peer, 'guest'), connect: async () => network.create() });
+  server.members.set(peer, { role: 'guest', hello: session.hello.bind(session), signal: session.signal.bind(session), left: session.left.bind(session) });
+  session.connected();
+  return session;
+}
+
+const pass = (ms = 500) => vi.advanceTimersByTimeAsync(ms);
+
+test('they meet, verify, list, transfer; nothing stays open', async () => {
+  const h = host();
+  const g = guest();
+  await pass();
+  expect(g.stage).toBe('linked');
+  expect(g.receiving?.phase).toBe('offered');
+  expect(network.connections.map((c) => c.added.length)).toEqual([1, 1]);
+  const sink = new TestSink();
+  vi.useRealTimers();
+  g.accept(sink);
+  await vi.waitFor(() => expect(g.receiving?.phase).toBe('done'), 5000);
+  await vi.waitFor(() => expect(h.guests.get('guest')!.phase).toBe('done'));
+  expect(sink.files[0]!.bytes.length).toBe(100_000);
+  expect(g.stage).toBe('ended');
+  await vi.waitFor(() => expect(network.open).toBe(0), 5000);
+});
+
+test('without a host the guest says so, goes on saying hello, and is found when the host comes', async () => {
+  const g = guest();
+  await pass(answerTimeoutMs - 100);
+  expect(g.stage).toBe('waiting');
+  await pass(200);
+  expect(g.stage).toBe('away');
+  await pass(3 * helloEveryMs);
+  expect(server.log.filter((line) => line === 'guest hello').length).toBe(4);
+  host();
+  await pass();
+  expect(g.stage).toBe('linked');
+  const said = server.log.length;
+  await pass(60_000);
+  expect(server.log.length).toBe(said); // no hello while there is a channel
+});
+
+test('another secret is not verified, on either side, and not tried again', async () => {
+  const h = host();
+  const g = guest('guest', utf8('0123456789abcdeX'));
+  await pass(3000);
+  expect(g.stage).toBe('unverified');
+  expect(h.guests.get('guest')!.linkEnd).toBe('unverified');
+  expect(h.guests.get('guest')!.sending).toBeUndefined();
+  const said = server.log.length;
+  await pass(60_000);
+  expect(server.log.length).toBe(said);
+  expect(network.open).toBe(0);
+});
+
+test('a server that changes a fingerprint is found out', async () => {
+  server.change = (_, data) =>
+    data.type === 'description' ? { ...data, description: { ...data.description, sdp: data.description.sdp!.replace(':AB', ':CD') } } : data;
+  const h = host();
+  const g = guest();
+  await pass(3000);
+  expect(g.stage).toBe('unverified');
+  expect(h.guests.get('guest')!.linkEnd).toBe('unverified');
+});
+
+test('a MAC that does not come within its time ends the link', async () => {
+  const h = host();
+  const connect = network.create;
+  // A guest that connects, and says nothing.
+  server.members.set('mute', {
+    role: 'guest',
+    hello: () => {},
+    left: () => {},
+    signal: (_, __, ___, data) => {
+      if (data.type !== 'description') return;
+      const c = connect();
+      c.createDataChannel('c');
+      c.createDataChannel('d');
+      void c.setRemoteDescription(data.description).then(async () => {
+        await c.setLocalDescription();
+        server.endpoint('mute', 'guest').send('host', { type: 'description', link: data.link, description: { type: 'answer', sdp: c.localDescription!.sdp } });
+      });
+    },
+  });
+  h.hello('mute', 'guest');
+  await pass(bindTimeoutMs - 100);
+  expect(h.guests.get('mute')!.linkPhase).toBe('verifying');
+  await pass(200);
+  expect(h.guests.get('mute')!.linkEnd).toBe('unverified');
+});
+
+test('a description with other fingerprints than the first ends the link', async () => {
+  const h = host();
+  const g = guest();
+  await pass();
+  expect(g.stage).toBe('linked');
+  g.signal('host', 'host', 99, { type: 'description', link: 1, description: { type: 'offer', sdp: 'v=0\r\na=fingerprint:sha-256 00:11\r\n' } });
+  await pass(3000);
+  expect(g.stage).toBe('unverified');
+  expect(h.guests.get('guest')!.linkEnd).toBe('unverified');
+});
+
+test('where no path is found, it is tried again', async () => {
+  network.blocked = true;
+  const h = host();
+  const g = guest();
+  await pass(connectTimeoutMs + 100);
+  expect(g.setback).toBe('unreachable');
+  network.blocked = false;
+  await pass(helloEveryMs * 3);
+  expect(g.stage).toBe('linked');
+  expect(h.guests.get('guest')!.links).toBeGreaterThan(1);
+});
+
+test('a link lost before the transfer is made again without a word; its sink is aborted', async () => {
+  const big = sourceFile('a', content(100));
+  const h = host([{ ...big, read: () => new Promise(() => {}) }]);
+  const first = guest('first');
+  await pass();
+  first.accept(new TestSink());
+  await pass(20);
+  const g = guest('second');
+  await pass();
+  const sink = new TestSink();
+  g.accept(sink);
+  await pass(50);
+  expect(g.receiving?.phase).toBe('queued');
+  network.connections[3]!.close();
+  await pass(3000);
+  expect(sink.aborted).toBe(1);
+  expect(g.receiving?.phase).toBe('offered');
+  expect(h.guests.get('second')!.links).toBe(2);
+  expect(h.guests.get('first')!.phase).toBe('running');
+});
+
+test('a network that goes quiet is restarted by the host, and given up after its time', async () => {
+  const h = host();
+  const g = guest();
+  await pass();
+  const [a, b] = network.connections;
+  a!.become('disconnected');
+  b!.become('disconnected');
+  await pass(5000);
+  expect([a!.restarts, b!.restarts]).toEqual([1, 0]);
+  expect(h.guests.get('guest')!.link!.interrupted).toBe(true);
+  a!.become('connected');
+  b!.become('connected');
+  await pass(interruptedTimeoutMs);
+  expect(h.guests.get('guest')!.linkPhase).toBe('ready');
+  expect(g.link!.interrupted).toBe(false);
+  a!.become('disconnected');
+  await pass(interruptedTimeoutMs + 100);
+  expect(h.guests.get('guest')!.links).toBe(2); // the guest came again
+});
+
+test('cancel arrives by signaling even if the channel is stuck', async () => {
+  const h = host([{ name: 'a', size: 100, read: () => new Promise(() => {}) }]);
+  const g = guest();
+  await pass();
+  g.accept(new TestSink());
+  await pass(50);
+  expect(h.guests.get('guest')!.phase).toBe('running');
+  for (const connection of network.connections) connection.channels[0]!.peer = undefined;
+  h.cancel(h.guests.get('guest')!);
+  await pass(20);
+  expect(g.receiving?.ending).toEqual({ by: 'peer', cause: 'user' });
+  await pass(3000);
+  expect(network.open).toBe(0);
+  g.retry();
+  await pass();
+  expect(g.receiving?.phase).toBe('offered');
+});
+
+test('one after another; those beyond the seats are told so; a seat comes back', async () => {
+  const h = host([{ name: 'a', size: 100, read: () => new Promise(() => {}) }], 2);
+  const guests = [guest('g1'), guest('g2'), guest('g3')];
+  await pass();
+  for (const one of guests) {
+    one.accept(new TestSink());
+    await pass(20);
+  }
+  expect(guests.map((one) => one.receiving?.phase)).toEqual(['running', 'queued', 'full']);
+  expect(guests[1]!.receiving!.ahead).toBe(1);
+  guests[0]!.cancel();
+  await pass(20);
+  expect(guests[1]!.receiving?.phase).toBe('running');
+  guests[2]!.accept(new TestSink());
+  await pass(20);
+  expect(guests[2]!.receiving?.phase).toBe('queued');
+  expect([...h.guests.values()].map((one) => one.phase)).toEqual(['ended', 'running', 'queued']);
+});
+
+test('not more than the bound of links, and no leak across many guests', async () => {
+  host();
+  const guests = Array.from({ length: maxLinks + 5 }, (_, i) => guest(`g${i}`));
+  await pass(3000);
+  expect(guests.filter((one) => one.stage === 'linked').length).toBe(maxLinks);
+  expect(guests.filter((one) => one.stage === 'busy').length).toBe(5);
+  for (const one of guests.slice(0, 10)) one.close();
+  await pass(helloEveryMs + 3000);
+  expect(guests.slice(10).every((one) => one.stage === 'linked')).toBe(true);
+  for (const one of guests) one.close();
+  await pass(5000);
+  expect(network.open).toBe(0);
+});
+
+test('many guests that come and go leave a bounded table', async () => {
+  const h = host();
+  for (let i = 0; i < 300; i++) {
+    const g = guest(`g${i}`);
+    await pass(30);
+    g.close();
+    server.members.delete(`g${i}`);
+    h.left(`g${i}`, 'guest');
+    await pass(1200);
+  }
+  expect(h.guests.size).toBeLessThanOrEqual(256);
+  expect(network.open).toBe(0);
+});
+
+test('signals that come late, twice or before their description do no harm', async () => {
+  const held: [string, SignalData][] = [];
+  server.change = (from, data) => {
+    if (from === 'host' && data.type === 'description') {
+      held.push([from, data]);
+      return undefined;
+    }
+    return data;
+  };
+  host();
+  const g = guest();
+  await pass(100);
+  g.signal('host', 'host', 50, held[0]![1]);
+  g.signal('host', 'host', 50, held[0]![1]);
+  await pass();
+  expect(g.stage).toBe('linked');
+  expect(network.connections[1]!.added).toEqual(['candidate:0']);
+  g.signal('host', 'host', 49, held[0]![1]);
+  await pass();
+  expect(g.stage).toBe('linked');
+});

@@ -1,0 +1,151 @@
+/** RTCPeerConnections in memory: they exchange descriptions with fingerprints, and join when both have both. */
+
+type Listener = ((event: never) => void) | null;
+
+/** All connections of one test; pairs find each other by what their descriptions say. */
+export class Network {
+  readonly connections: FakeConnection[] = [];
+  /** No pair gets through while it is set. */
+  blocked = false;
+
+  create = (): RTCPeerConnection => {
+    const connection = new FakeConnection(this, this.connections.length);
+    this.connections.push(connection);
+    return connection as unknown as RTCPeerConnection;
+  };
+
+  get open(): number {
+    return this.connections.filter((one) => !one.closed).length;
+  }
+}
+
+const later = (work: () => void): void => void setTimeout(work, 1);
+
+class FakeChannel {
+  readyState: RTCDataChannelState = 'connecting';
+  binaryType = 'blob';
+  bufferedAmount = 0;
+  bufferedAmountLowThreshold = 0;
+  onopen: Listener = null;
+  onclose: Listener = null;
+  onmessage: Listener = null;
+  onbufferedamountlow: Listener = null;
+  peer: FakeChannel | undefined;
+
+  send(data: string | Uint8Array): void {
+    if (this.readyState !== 'open') throw new Error('InvalidStateError');
+    const copy = typeof data === 'string' ? data : data.slice().buffer;
+    this.bufferedAmount += typeof data === 'string' ? data.length : data.length;
+    later(() => {
+      this.bufferedAmount = Math.max(0, this.bufferedAmount - (typeof data === 'string' ? data.length : data.length));
+      if (this.peer?.readyState === 'open') this.peer.onmessage?.({ data: copy } as never);
+      if (this.bufferedAmount <= this.bufferedAmountLowThreshold) this.onbufferedamountlow?.({} as never);
+    });
+  }
+
+  close(): void {
+    if (this.readyState === 'closed') return;
+    this.readyState = 'closed';
+    later(() => this.onclose?.({} as never));
+  }
+}
+
+export class FakeConnection {
+  signalingState: RTCSignalingState = 'stable';
+  connectionState: RTCPeerConnectionState = 'new';
+  iceConnectionState: RTCIceConnectionState = 'new';
+  localDescription: RTCSessionDescriptionInit | null = null;
+  remoteDescription: RTCSessionDescriptionInit | null = null;
+  sctp = null;
+  onnegotiationneeded: Listener = null;
+  onicecandidate: Listener = null;
+  onconnectionstatechange: Listener = null;
+  channels: FakeChannel[] = [];
+  added: string[] = [];
+  closed = false;
+  restarts = 0;
+  #generation = 0;
+
+  constructor(
+    private readonly network: Network,
+    readonly id: number,
+  ) {}
+
+  createDataChannel(): FakeChannel {
+    const channel = new FakeChannel();
+    this.channels.push(channel);
+    if (this.channels.length === 1) later(() => this.signalingState === 'stable' && !this.remoteDescription && this.onnegotiationneeded?.({} as never));
+    return channel;
+  }
+
+  get fingerprint(): string {
+    return `sha-256 ${this.id.toString(16).padStart(2, '0').toUpperCase()}:AB`;
+  }
+
+  async setLocalDescription(): Promise<void> {
+    const type = this.signalingState === 'have-remote-offer' ? 'answer' : 'offer';
+    const fragment = `u${this.id}g${this.#generation}`;
+    this.localDescription = { type, sdp: `v=0\r\na=ice-ufrag:${fragment}\r\na=fingerprint:${this.fingerprint}\r\na=id:${this.id}\r\n` };
+    this.signalingState = type === 'offer' ? 'have-local-offer' : 'stable';
+    const candidate = { candidate: `candidate:${this.id}`, usernameFragment: fragment };
+    later(() => this.onicecandidate?.({ candidate: { toJSON: () => candidate } } as never));
+    this.#join();
+  }
+
+  async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+    if (!description.sdp?.startsWith('v=0')) throw new Error('OperationError');
+    this.remoteDescription = description;
+    this.signalingState = description.type === 'offer' ? 'have-remote-offer' : 'stable';
+    this.#join();
+  }
+
+  async addIceCandidate(candidate: RTCIceCandidateInit): Promise<void> {
+    this.added.push(candidate.candidate!);
+  }
+
+  async getStats(): Promise<Map<string, unknown>> {
+    return new Map();
+  }
+
+  restartIce(): void {
+    this.restarts++;
+    this.#generation++;
+    later(() => this.onnegotiationneeded?.({} as never));
+  }
+
+  /** What the network does to this end. */
+  become(state: RTCPeerConnectionState): void {
+    this.connectionState = state;
+    this.onconnectionstatechange?.({} as never);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.connectionState = 'closed';
+    for (const channel of this.channels) {
+      channel.close();
+      channel.peer?.close();
+    }
+  }
+
+  #join(): void {
+    if (this.network.blocked || this.signalingState !== 'stable' || this.connectionState !== 'new') return;
+    const id = /a=id:(\d+)/.exec(this.remoteDescription?.sdp ?? '')?.[1];
+    const other = this.network.connections[Number(id)];
+    if (!other || other.signalingState !== 'stable' || !other.localDescription) return;
+    for (const one of [this, other]) {
+      one.iceConnectionState = 'connected';
+      one.become('connected');
+    }
+    this.channels.forEach((channel, i) => {
+      const peer = other.channels[i]!;
+      channel.peer = peer;
+      peer.peer = channel;
+      for (const end of [channel, peer]) {
+        end.readyState = 'open';
+        later(() => end.onopen?.({} as never));
+      }
+    });
+  }
+}
