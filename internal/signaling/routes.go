@@ -29,6 +29,9 @@ func (s *Signaling) Routes(mux *http.ServeMux) {
 	} {
 		mux.Handle(pattern, httpx.Handler(s.cfg.Logger, f))
 	}
+	mux.Handle("/api/", httpx.Handler(s.cfg.Logger, func(http.ResponseWriter, *http.Request) error {
+		return &httpx.Error{Status: http.StatusNotFound, Code: "unknown_request", Message: "There is no such request."}
+	}))
 }
 
 // granted is the part of an answer that both roles get.

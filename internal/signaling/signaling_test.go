@@ -167,6 +167,7 @@ func TestRefusals(t *testing.T) {
 		{"expired", "/api/sessions/join", "", `{"invite":"` + invite + `"}`, 24 * time.Hour, 410, "expired_link"},
 		{"malformed", "/api/sessions/join", "", `{"invite":`, 0, 400, "bad_request"},
 		{"oversized", "/api/sessions/join", "", `{"invite":"` + strings.Repeat("A", maxBody) + `"}`, 0, 413, "too_large"},
+		{"unknown request", "/api/nothing", "", "", 0, 404, "unknown_request"},
 		{"no grant", "/api/negotiate", "", "", 0, 401, "bad_grant"},
 		{"an invite is no grant", "/api/ice", invite, "", 0, 401, "bad_grant"},
 		{"grant expired", "/api/ice", grant, "", 25 * time.Hour, 401, "bad_grant"},
