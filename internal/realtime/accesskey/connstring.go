@@ -49,13 +49,13 @@ func parseConnectionString(text string) (ConnectionString, error) {
 	}
 	c := ConnectionString{Version: "1.0"}
 	if c.Endpoint, err = joinPort(parts["endpoint"], parts["port"]); err != nil {
-		return ConnectionString{}, fmt.Errorf("Endpoint or Port: %w", err)
+		return ConnectionString{}, fmt.Errorf("the Endpoint or Port: %w", err)
 	}
 	if c.ClientEndpoint, err = optionalEndpoint(parts["clientendpoint"]); err != nil {
-		return ConnectionString{}, fmt.Errorf("ClientEndpoint: %w", err)
+		return ConnectionString{}, fmt.Errorf("the ClientEndpoint: %w", err)
 	}
 	if c.ServerEndpoint, err = optionalEndpoint(parts["serverendpoint"]); err != nil {
-		return ConnectionString{}, fmt.Errorf("ServerEndpoint: %w", err)
+		return ConnectionString{}, fmt.Errorf("the ServerEndpoint: %w", err)
 	}
 	if v, has := parts["version"]; has {
 		if v != "1" && !strings.HasPrefix(v, "1.") {

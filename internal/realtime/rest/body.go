@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -71,7 +70,10 @@ func (h *Handler) readBody(c *call) ([]byte, error) {
 	if c.r.ContentLength > h.cfg.MaxBody {
 		return nil, tooLarge(h.cfg.MaxBody)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, h.cfg.MaxBody))
+	var buffer bytes.Buffer
+	buffer.Grow(int(max(c.r.ContentLength, 0)) + bytes.MinRead)
+	_, err := buffer.ReadFrom(http.MaxBytesReader(c.w, c.r.Body, h.cfg.MaxBody))
+	body := buffer.Bytes()
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):

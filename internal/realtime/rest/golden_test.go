@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"maps"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -58,25 +59,30 @@ func TestGoldenCallers(t *testing.T) {
 			notes: `send all: newMessage[{"sender":"a","text":"b"}]`,
 		},
 	} {
-		token := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims(c.claims))
-		for name, value := range c.header {
-			token.Header[name] = value
-		}
-		signed, err := token.SignedString([]byte("key"))
-		if err != nil {
-			t.Fatal(err)
-		}
 		f := populated()
-		h := handler(t, f, func(cfg *rest.HandlerConfig) { cfg.Hosts = []string{"localhost"} })
-		r := httptest.NewRequest(c.method, "http://localhost:8888"+c.target, strings.NewReader(c.body))
-		r.Header.Set("Authorization", "Bearer "+signed)
-		for i := 0; i+1 < len(c.with); i += 2 {
-			r.Header.Set(c.with[i], c.with[i+1])
-		}
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
+		w := golden(t, f, c.header, c.claims, c.method, c.target, c.body, c.with)
 		if got := f.notes(); w.Code != c.status || got != c.notes {
 			t.Errorf("%s: %d %s %s", c.name, w.Code, w.Body, got)
 		}
 	}
+}
+
+// golden sends a request with a token of any header and claims.
+func golden(t *testing.T, f *fake, header, claims map[string]any, method, target, body string, with []string) *httptest.ResponseRecorder {
+	t.Helper()
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims(claims))
+	maps.Copy(token.Header, header)
+	signed, err := token.SignedString([]byte("key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := handler(t, f, func(cfg *rest.HandlerConfig) { cfg.Hosts = []string{"localhost"} })
+	r := httptest.NewRequest(method, "http://localhost:8888"+target, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+signed)
+	for i := 0; i+1 < len(with); i += 2 {
+		r.Header.Set(with[i], with[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
 }

@@ -223,9 +223,9 @@ func (a *application) Disconnected(_ context.Context, c realtime.Connection, rea
 	a.told <- fmt.Sprintf("disconnected %s %q", c.ID, reason)
 }
 
-// TestUpstreamMirror is rest.Webhook → azure.Upstream → handler.
-func TestUpstreamMirror(t *testing.T) {
-	app := &application{told: make(chan string, 1)}
+// webhookTo is rest.Webhook → azure.Upstream → app.
+func webhookTo(t *testing.T, app *application) *rest.Webhook {
+	t.Helper()
 	upstream, err := azure.NewUpstream(azure.UpstreamConfig{
 		Keys: func() []secret.Value { return []secret.Value{secret.New("second")} }, // the other side's secondary
 		Handler: func(hub string) realtime.Handler {
@@ -239,15 +239,21 @@ func TestUpstreamMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(upstream)
-	defer server.Close()
+	t.Cleanup(server.Close)
 	hook, err := rest.NewWebhook(rest.WebhookConfig{Keys: keys})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer hook.Close()
+	t.Cleanup(hook.Close)
 	if err := hook.Reload(t.Context(), []rest.Template{{URL: server.URL + "/api/{hub}/{category}/{event}?code=x"}}); err != nil {
 		t.Fatal(err)
 	}
+	return hook
+}
+
+func TestConnectionsMirror(t *testing.T) {
+	app := &application{told: make(chan string, 1)}
+	hook := webhookTo(t, app)
 	conn := realtime.Connection{ID: "c1", Hub: "chat", User: "ünn", Query: "?a=b", Claims: map[string]string{"role": "host, of sorts", "aud": "mine"}}
 	hook.Connected(t.Context(), conn)
 	if got, want := <-app.told, fmt.Sprintf("connected %+v", conn); got != want {
@@ -257,6 +263,17 @@ func TestUpstreamMirror(t *testing.T) {
 	if got := <-app.told; got != `disconnected c1 "went away"` {
 		t.Error(got)
 	}
+	conn.Hub = "other"
+	got, err := hook.InvokedRaw(t.Context(), conn, "json", "t", []byte(`{"type":1,"invocationId":"7","target":"t","arguments":[]}`), true)
+	if err != nil || !strings.Contains(string(got), "status code 404") {
+		t.Errorf("no such hub: %s %v", got, err)
+	}
+}
+
+func TestInvocationsMirror(t *testing.T) {
+	app := &application{told: make(chan string, 1)}
+	hook := webhookTo(t, app)
+	conn := realtime.Connection{ID: "c1", Hub: "chat"}
 	for _, p := range signalr.Protocols() {
 		for _, c := range []struct {
 			args string // of the invocation
@@ -299,10 +316,5 @@ func TestUpstreamMirror(t *testing.T) {
 				t.Errorf("%s %s: %q, want %q", p, c.args, got, want)
 			}
 		}
-	}
-	conn.Hub = "other"
-	got, err := hook.InvokedRaw(t.Context(), conn, "json", "t", []byte(`{"type":1,"invocationId":"7","target":"t","arguments":[]}`), true)
-	if err != nil || !strings.Contains(string(got), "status code 404") {
-		t.Errorf("no such hub: %s %v", got, err)
 	}
 }
