@@ -112,7 +112,7 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	a.http = &http.Server{
-		Handler:           httpx.SecurityHeaders(mux),
+		Handler:           httpx.SecurityHeaders(proxies, mux),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,

@@ -140,10 +140,17 @@ func TestIsLoopbackHost(t *testing.T) {
 
 func TestSecurityHeaders(t *testing.T) {
 	w := httptest.NewRecorder()
-	SecurityHeaders(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	SecurityHeaders(Proxies{}, http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Strict-Transport-Security": ""} {
 		if got := w.Header().Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	for url, want := range map[string]string{"http://localhost:1/": "same-origin", "http://192.0.2.1/": "", "https://a.example/": "same-origin"} {
+		w := httptest.NewRecorder()
+		SecurityHeaders(Proxies{}, http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", url, nil))
+		if got := w.Header().Get("Cross-Origin-Opener-Policy"); got != want {
+			t.Errorf("%s: COOP %q, want %q", url, got, want)
 		}
 	}
 	if csp := w.Header().Get("Content-Security-Policy"); strings.Contains(csp, "unsafe") || !strings.Contains(csp, "default-src 'none'") {

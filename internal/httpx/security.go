@@ -1,6 +1,9 @@
 package httpx
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // contentSecurityPolicy allows what the pages need and nothing else: their own
 // scripts, styles and connections; pictures that they draw (the QR code); and the
@@ -10,15 +13,18 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // SecurityHeaders adds the headers that every response carries. HSTS is sent over
-// TLS only, where the server speaks it itself.
-func SecurityHeaders(next http.Handler) http.Handler {
+// TLS only, where the server speaks it itself; COOP where the page is a secure
+// context, as browsers complain about it elsewhere.
+func SecurityHeaders(p Proxies, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", contentSecurityPolicy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		if strings.HasPrefix(p.Origin(r), "https:") || IsLoopbackHost(r.Host) {
+			h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		}
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
 		if r.TLS != nil {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
