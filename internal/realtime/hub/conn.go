@@ -57,12 +57,12 @@ type conn struct {
 	state     state
 	transport transport
 	protocol  signalr.Protocol
-	reason    Reason
 	link      link // nil between transports
 	out       outbox
 	in        inbox
 	groups    []*group
 	resume    *resume
+	proof     *identity // shown in negotiate; nil once there is a transport
 
 	reader  reader // belongs to whoever feeds
 	slot    int    // index in space.all; belongs to space.mu
@@ -272,7 +272,7 @@ func (c *conn) close(r Reason, text string) {
 		c.mu.Unlock()
 		return
 	}
-	c.state, c.reason = closing, r
+	c.state = closing
 	c.clock.deadline.Store(c.hub.after(c.hub.cfg.Timing.Linger))
 	c.resume = nil
 	if !r.gone() {

@@ -139,7 +139,7 @@ func (c *conn) enqueue(ev event) {
 // dispatch hands c to a waiting worker, or to a new one.
 func (h *Hub) dispatch(c *conn) {
 	select {
-	case h.work <- c:
+	case h.crew.work <- c:
 	default:
 		h.spawn(func() { h.worker(c) })
 	}
@@ -151,14 +151,14 @@ const idleWorkers = 64
 func (h *Hub) worker(c *conn) {
 	for {
 		c.handleAll()
-		if h.idle.Add(1) > idleWorkers {
-			h.idle.Add(-1)
+		if h.crew.idle.Add(1) > idleWorkers {
+			h.crew.idle.Add(-1)
 			return
 		}
 		select {
-		case c = <-h.work:
-			h.idle.Add(-1)
-		case <-h.stopped:
+		case c = <-h.crew.work:
+			h.crew.idle.Add(-1)
+		case <-h.crew.stopped:
 			return
 		}
 	}

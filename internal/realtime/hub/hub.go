@@ -35,14 +35,19 @@ type Hub struct {
 	burst       burst
 	invocations *invocations
 
-	life     sync.RWMutex // of phase, while goroutines are added
+	crew    crew
+	cluster *cluster // nil without broker
+}
+
+// crew is the hub's goroutines.
+type crew struct {
+	mu       sync.RWMutex // of phase, while goroutines are added
 	phase    phase
 	goes     sync.WaitGroup // every goroutine that the hub has started
-	work     chan *conn
-	idle     atomic.Int32
-	stopped  chan struct{} // closed when workers shall end
+	work     chan *conn     // to a worker that has nothing to do
+	idle     atomic.Int32   // workers that have nothing to do
+	stopped  chan struct{}  // closed when workers shall end
 	handling context.Context
-	cluster  *cluster // nil without broker
 }
 
 type phase uint8
@@ -68,7 +73,8 @@ func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		cfg: cfg, metrics: m,
 		spaces: map[string]*space{}, conns: map[string]*conn{}, addrs: map[netip.Addr]int{},
-		empty: make(chan struct{}), ready: make(chan struct{}), work: make(chan *conn), stopped: make(chan struct{}),
+		empty: make(chan struct{}), ready: make(chan struct{}),
+		crew:        crew{work: make(chan *conn), stopped: make(chan struct{})},
 		invocations: newInvocations(cfg.Limits.Invocations),
 	}
 	h.tick.Store(1)
@@ -89,16 +95,16 @@ func New(cfg Config) (*Hub, error) {
 // have heard of it and every goroutine has ended, or Timing.Drain has passed and
 // connections were cut. A Hub runs once.
 func (h *Hub) Run(ctx context.Context) error {
-	h.life.Lock()
-	if h.phase != idle {
-		h.life.Unlock()
+	h.crew.mu.Lock()
+	if h.crew.phase != idle {
+		h.crew.mu.Unlock()
 		return errors.New("hub: runs only once")
 	}
 	handling, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	h.handling = handling
-	h.phase = running
-	h.life.Unlock()
+	h.crew.handling = handling
+	h.crew.phase = running
+	h.crew.mu.Unlock()
 	leave, err := h.cluster.join(handling)
 	if err != nil {
 		err = fmt.Errorf("hub: join cluster: %w", err)
@@ -108,12 +114,12 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	h.drain()
 	leave()
-	h.life.Lock()
-	h.phase = stopped
-	h.life.Unlock()
-	close(h.stopped)
+	h.crew.mu.Lock()
+	h.crew.phase = stopped
+	h.crew.mu.Unlock()
+	close(h.crew.stopped)
 	finished := make(chan struct{})
-	go func() { h.goes.Wait(); close(finished) }() // ends with the goroutines, for which Run waits
+	go func() { h.crew.goes.Wait(); close(finished) }() // ends with the goroutines, for which Run waits
 	grace := time.NewTimer(h.cfg.Timing.Drain)
 	defer grace.Stop()
 	select {
@@ -196,21 +202,21 @@ func (h *Hub) snapshot() []*conn {
 
 // spawn starts a goroutine that Run waits for. It says no before Run and after.
 func (h *Hub) spawn(f func()) bool {
-	h.life.RLock()
-	defer h.life.RUnlock()
-	if h.phase != running {
+	h.crew.mu.RLock()
+	defer h.crew.mu.RUnlock()
+	if h.crew.phase != running {
 		return false
 	}
-	h.goes.Go(f)
+	h.crew.goes.Go(f)
 	return true
 }
 
 // context is the context of handlers. It outlives Run's, so that they hear of
 // disconnects.
 func (h *Hub) context() context.Context {
-	h.life.RLock()
-	defer h.life.RUnlock()
-	return h.handling
+	h.crew.mu.RLock()
+	defer h.crew.mu.RUnlock()
+	return h.crew.handling
 }
 
 // now is the hub's clock, in ticks of a second; it is never 0.

@@ -76,27 +76,20 @@ func (c *conn) poll(w http.ResponseWriter, r *http.Request, req *request) error 
 	hd.Set("Cache-Control", "no-cache, no-store")
 	hd.Set("Pragma", "no-cache")
 	hd.Set("Expires", "Thu, 01 Jan 1970 00:00:00 GMT")
-	fresh := &pollLink{c: c, wake: make(chan struct{}, 1)}
-	_, err := c.attach(fresh, longPolling, req)
-	var no *refusal
-	switch {
-	case err == nil:
-		// The first poll only shows that the transport works. It owns the writes
-		// no longer than it takes to say so.
-		c.mu.Lock()
-		c.out.writing = false
-		c.mu.Unlock()
-		return nil
-	case !errors.As(err, &no) || no.status != http.StatusConflict:
-		return err
-	}
 	c.mu.Lock()
 	l, ok := c.link.(*pollLink)
 	c.mu.Unlock()
-	if !ok {
-		return &refusal{status: http.StatusNotFound, text: "No Connection with that ID"}
+	if ok {
+		l.serve(w, r)
+		return nil
 	}
-	l.serve(w, r)
+	if _, err := c.attach(&pollLink{c: c, wake: make(chan struct{}, 1)}, longPolling, req); err != nil {
+		return err
+	}
+	// The first poll is answered at once: it only shows that the transport works.
+	c.mu.Lock()
+	c.out.writing = false
+	c.mu.Unlock()
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/accesskey"
@@ -18,6 +19,8 @@ type identity struct {
 	gap       int   // asrs.s.ttl: seconds between long polls; 0 is not given
 	transport int   // asrs.s.htt: bits of the allowed transports; 0 is all
 	closeAt   int64 // asrs.s.aeo, if asrs.s.coae: unix seconds; 0 is never
+	token     string
+	expires   time.Time
 }
 
 // authenticate checks a client's access token for the hub.
@@ -29,7 +32,7 @@ func (h *Hub) authenticate(token, hubName string) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	id := identity{user: strings.Clone(client.User)} // does not keep the token
+	id := identity{user: client.User, token: token, expires: client.Expires}
 	number := func(name string, low, high int) int {
 		n, err := strconv.Atoi(claimText(client.All[name]))
 		if err != nil {

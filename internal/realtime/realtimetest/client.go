@@ -123,7 +123,7 @@ func Open(ctx context.Context, ep realtime.Endpoint, id string, o Options) (net.
 
 // Dial connects to ep and shakes hands.
 func Dial(ctx context.Context, ep realtime.Endpoint, o Options) (*Client, error) {
-	c := &Client{opts: o, messages: make(chan signalr.Message, 1024), pending: map[string]chan signalr.Message{}, ended: make(chan struct{}),
+	c := &Client{opts: o, messages: make(chan signalr.Message, 128), pending: map[string]chan signalr.Message{}, ended: make(chan struct{}),
 		splitter: signalr.NewSplitter(o.Protocol, 64<<20)}
 	id := ""
 	if !o.SkipNegotiation {
@@ -165,10 +165,26 @@ func Dial(ctx context.Context, ep realtime.Endpoint, o Options) (*Client, error)
 	return c, nil
 }
 
+// maxFrame is the longest frame that ReadFrame reads.
+const maxFrame = 64 << 20
+
+// ReadFrame reads one WebSocket frame.
+func ReadFrame(r io.Reader) (f ws.Frame, err error) {
+	if f.Header, err = ws.ReadHeader(r); err != nil {
+		return f, err
+	}
+	if f.Header.Length > maxFrame {
+		return f, fmt.Errorf("frame of %d bytes", f.Header.Length)
+	}
+	f.Payload = make([]byte, f.Header.Length)
+	_, err = io.ReadFull(r, f.Payload)
+	return f, err
+}
+
 // readFrame reads the payload of the next data frame; a Close frame is io.EOF.
 func (c *Client) readFrame(r io.Reader) ([]byte, error) {
 	for {
-		f, err := ws.ReadFrame(r)
+		f, err := ReadFrame(r)
 		if err != nil {
 			return nil, err
 		}
@@ -272,8 +288,20 @@ func (c *Client) Send(target string, args ...any) error {
 	return c.Write(signalr.Message{Type: signalr.Invocation, Target: m.Target, Arguments: m.Arguments})
 }
 
+// WriteRaw sends a frame as it is, whatever it does to the connection.
+func (c *Client) WriteRaw(op ws.OpCode, payload []byte) { _ = c.writeFrame(op, payload) }
+
 // Invoke invokes target, and waits for the result.
 func (c *Client) Invoke(ctx context.Context, target string, args ...any) (json.RawMessage, error) {
+	return c.call(ctx, signalr.Invocation, target, args...)
+}
+
+// Stream asks target for a stream, and waits for its end.
+func (c *Client) Stream(ctx context.Context, target string, args ...any) (json.RawMessage, error) {
+	return c.call(ctx, signalr.StreamInvocation, target, args...)
+}
+
+func (c *Client) call(ctx context.Context, kind signalr.Type, target string, args ...any) (json.RawMessage, error) {
 	m, err := realtime.NewMessage(target, args...)
 	if err != nil {
 		return nil, err
@@ -284,7 +312,7 @@ func (c *Client) Invoke(ctx context.Context, target string, args ...any) (json.R
 	c.nextID++
 	c.pending[id] = ch
 	c.mu.Unlock()
-	if err := c.Write(signalr.Message{Type: signalr.Invocation, InvocationID: id, Target: m.Target, Arguments: m.Arguments}); err != nil {
+	if err := c.Write(signalr.Message{Type: kind, InvocationID: id, Target: m.Target, Arguments: m.Arguments}); err != nil {
 		return nil, err
 	}
 	select {
