@@ -23,7 +23,9 @@ import (
 // benchCommand groups the benchmarks. Each runs servers of its own, on loopback,
 // and prints JSON.
 type benchCommand struct {
-	Start benchStart `cmd:"" help:"Time from start to listening, and memory when idle."`
+	Start     benchStart     `cmd:"" help:"Time from start to listening, and memory when idle."`
+	Realtime  benchRealtime  `cmd:"" help:"The realtime service: connecting, memory, CPU per message, latency, against yardsticks."`
+	Yardstick benchYardstick `cmd:"" hidden:"" help:"What bench realtime compares with."`
 }
 
 // benchStart starts this binary's serve several times.

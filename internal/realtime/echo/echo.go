@@ -13,6 +13,7 @@
 package echo
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 
@@ -48,19 +49,19 @@ func (h *Handler) Invoked(ctx context.Context, c realtime.Connection, m realtime
 	case "echo":
 		return nil, h.Service.Send(ctx, realtime.ToConnection(c.ID), realtime.Message{Target: TargetEcho, Arguments: m.Arguments})
 	case "send":
-		id, payload, err := addressed(m.Arguments)
+		id, payload, err := addressed(m.Arguments, 2)
 		if err != nil {
 			return nil, err
 		}
 		return nil, h.Service.Send(ctx, realtime.ToConnection(id), realtime.Message{Target: TargetMessage, Arguments: payload})
 	case "join":
-		var group string
-		if len(m.Arguments) != 1 || json.Unmarshal(m.Arguments[0], &group) != nil || group == "" {
-			return nil, errArguments
+		group, _, err := addressed(m.Arguments, 1)
+		if err != nil {
+			return nil, err
 		}
 		return nil, h.Service.JoinGroup(ctx, group, c.ID)
 	case "group":
-		name, payload, err := addressed(m.Arguments)
+		name, payload, err := addressed(m.Arguments, 2)
 		if err != nil {
 			return nil, err
 		}
@@ -74,10 +75,24 @@ func (h *Handler) Invoked(ctx context.Context, c realtime.Connection, m realtime
 	return nil, &realtime.Error{Code: "no_such_target", Message: "The echo hub has no such target."}
 }
 
-// addressed splits the arguments of a target that takes a name and a payload.
-func addressed(arguments []json.RawMessage) (name string, payload []json.RawMessage, err error) {
-	if len(arguments) != 2 || json.Unmarshal(arguments[0], &name) != nil || name == "" {
+// addressed splits the n arguments of a target that takes a name first.
+func addressed(arguments []json.RawMessage, n int) (name string, payload []json.RawMessage, err error) {
+	if len(arguments) != n {
+		return "", nil, errArguments
+	}
+	name, ok := text(arguments[0])
+	if !ok {
 		return "", nil, errArguments
 	}
 	return name, arguments[1:], nil
+}
+
+// text is the JSON string in b, which is valid JSON; not ok if it is no string, or
+// empty. What needs no unescaping is not worth a decoder.
+func text(b json.RawMessage) (s string, ok bool) {
+	if n := len(b); n > 2 && b[0] == '"' && b[n-1] == '"' && bytes.IndexByte(b, '\\') < 0 {
+		return string(b[1 : n-1]), true
+	}
+	err := json.Unmarshal(b, &s)
+	return s, err == nil && s != ""
 }

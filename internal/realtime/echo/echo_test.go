@@ -35,6 +35,7 @@ func TestInvoked(t *testing.T) {
 		{target: "echo", arguments: `[]`, call: `send 3 me echo []`},
 		{target: "send", arguments: `["you","p"]`, call: `send 3 you message ["p"]`},
 		{target: "join", arguments: `["g"]`, call: `join g me`},
+		{target: "join", arguments: `["\u0067\"" ]`, call: `join g" me`},
 		{target: "group", arguments: `["g",[1,2]]`, call: `send 1 g message [[1,2]]`},
 		{target: "broadcast", arguments: `[null]`, call: `send 0  message [null]`},
 		{target: "send", arguments: `["you"]`, code: "bad_arguments"},
