@@ -42,6 +42,7 @@ const restartAfterMs = 3000;
 const flushMs = 1000;
 const lowMark = 256 << 10;
 const candidatesAtMost = 256;
+const unreadAtMost = 16;
 
 export class Link implements Wire {
   phase: LinkPhase = 'connecting';
@@ -60,6 +61,7 @@ export class Link implements Wire {
   #newestDescription = 0;
   #remoteFingerprints: string | undefined;
   #early: RTCIceCandidateInit[] = [];
+  #unread: unknown[] = [];
   #work: Promise<void> = Promise.resolve();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #restart: ReturnType<typeof setTimeout> | undefined;
@@ -141,9 +143,10 @@ export class Link implements Wire {
     this.#pc.onnegotiationneeded = () => this.#then(() => this.#offer());
     this.#pc.onicecandidate = ({ candidate }) => signal({ type: 'candidate', link: number, candidate: candidate?.toJSON() ?? null });
     this.#pc.onconnectionstatechange = () => this.#onState();
-    this.#control.onopen = () => this.#onOpen();
+    // The browser may open the channels before it has told that the descriptions are set.
+    this.#control.onopen = () => this.#then(async () => this.#onOpen());
     this.#control.onclose = this.#data.onclose = () => this.close(this.phase === 'verifying' ? 'unverified' : 'lost');
-    this.#control.onmessage = ({ data }) => this.#onControl(parseControl(data));
+    this.#control.onmessage = ({ data }) => this.#onControl(data);
     this.#data.onmessage = ({ data }) => {
       if (this.phase === 'ready') this.#handler.data(data);
       else this.close('unverified');
@@ -254,9 +257,22 @@ export class Link implements Wire {
     this.control({ type: 'bind', version: protocolVersion, mac: bindMac(this.#key, this.options.role, this.#transcript()) });
   }
 
-  #onControl(message: ControlMessage | undefined): void {
-    if (this.phase === 'ready') return this.#handler.control(message);
-    if (this.phase !== 'verifying') return;
+  #onControl(data: unknown): void {
+    if (this.phase === 'ready') return this.#handler.control(parseControl(data));
+    if (this.#unread.push(data) > unreadAtMost) return this.close('unverified');
+    this.#then(async () => this.#readEarly());
+  }
+
+  /** What came before the peer was verified, in order: its MAC, and perhaps what it sent right after. */
+  #readEarly(): void {
+    for (const data of this.#unread.splice(0)) {
+      const message = parseControl(data);
+      if (this.phase === 'ready') this.#handler.control(message);
+      else if (this.phase === 'verifying') this.#verify(message);
+    }
+  }
+
+  #verify(message: ControlMessage | undefined): void {
     const peer: Role = this.options.role === 'host' ? 'guest' : 'host';
     const right = message?.type === 'bind' && message.version === protocolVersion && verifyMac(this.#key, peer, this.#transcript(), message.mac);
     if (!right) return this.close('unverified');

@@ -40,7 +40,7 @@ export function receiverWords(r: ReceiverState): Words {
     case 'verifying':
       return { title: 'Checking the connection.', text: 'Making sure that it ends at the sender’s page and nowhere else.' };
     case 'unverified':
-      return { title: unverified.title, text: '' };
+      return { title: 'No connection was made.', text: '' };
     case 'linked':
     case 'ended':
       return transferWords(r);
@@ -88,7 +88,7 @@ function transferWords(r: ReceiverState): Words {
         text: `${r.files.length === 1 ? 'The file is' : 'The files are'} exactly what the sender has. You can close this page.`,
       };
     case 'ended':
-      return { title: receiverEnding(r).title, text: '' };
+      return { title: r.ending?.cause === 'unconfirmed' ? 'Received.' : 'Nothing was received.', text: '' };
   }
 }
 

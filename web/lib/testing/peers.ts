@@ -65,6 +65,7 @@ export class FakeConnection {
   closed = false;
   restarts = 0;
   #generation = 0;
+  #remote: RTCSessionDescriptionInit | undefined;
 
   constructor(
     private readonly network: Network,
@@ -94,9 +95,12 @@ export class FakeConnection {
 
   async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
     if (!description.sdp?.startsWith('v=0')) throw new Error('OperationError');
-    this.remoteDescription = description;
+    this.#remote = description;
     this.signalingState = description.type === 'offer' ? 'have-remote-offer' : 'stable';
     this.#join();
+    // As in browsers under load: the channels may be open before the description is to be seen.
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    this.remoteDescription = description;
   }
 
   async addIceCandidate(candidate: RTCIceCandidateInit): Promise<void> {
@@ -131,7 +135,7 @@ export class FakeConnection {
 
   #join(): void {
     if (this.network.blocked || this.signalingState !== 'stable' || this.connectionState !== 'new') return;
-    const id = /a=id:(\d+)/.exec(this.remoteDescription?.sdp ?? '')?.[1];
+    const id = /a=id:(\d+)/.exec(this.#remote?.sdp ?? '')?.[1];
     const other = this.network.connections[Number(id)];
     if (!other || other.signalingState !== 'stable' || !other.localDescription) return;
     for (const one of [this, other]) {
