@@ -1,0 +1,60 @@
+/** Browsers of the distribution, each started with a profile of its own. */
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { chromium, firefox } from 'playwright-core';
+import { childWith } from './processes.mjs';
+
+const chromiumArgs = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+
+/** What Firefox would otherwise fetch in the background, where there is no network to fetch from. */
+const firefoxPrefs = {
+  'app.normandy.enabled': false,
+  'app.update.auto': false,
+  'browser.safebrowsing.update.enabled': false,
+  'browser.search.update': false,
+  'datareporting.policy.dataSubmissionEnabled': false,
+  'messaging-system.rsexperimentloader.enabled': false,
+  'network.captive-portal-service.enabled': false,
+  'network.connectivity-service.enabled': false,
+  'toolkit.telemetry.enabled': false,
+};
+
+let started = 0;
+
+/** A running browser; `pid` is the root of its processes. */
+export class Browser {
+  constructor(kind, pid, browser, context, close) {
+    Object.assign(this, { kind, pid, browser, context, close });
+  }
+
+  /** A context with nothing of the others' in it. In Chromium it is an incognito one: its storage is in memory. */
+  async newContext(options = {}) {
+    return this.browser.newContext({ acceptDownloads: true, ...options });
+  }
+}
+
+/**
+ * Starts a browser. `profile`: a Chromium with a profile on disk, in `context`, as people have it; without it storage
+ * that should be on disk is in memory.
+ */
+export async function launch(kind, dir, { profile = false, args = [] } = {}) {
+  const own = await mkdtemp(join(dir, `${kind}-`));
+  const marker = `CAUSEWAY_E2E_BROWSER=${process.pid}.${++started}`;
+  const [name, value] = marker.split('=');
+  const common = { headless: true, downloadsPath: own, env: { ...process.env, TMPDIR: own, [name]: value } };
+  if (kind === 'firefox') {
+    const options = { ...common, channel: 'moz-firefox', executablePath: process.env.CAUSEWAY_FIREFOX ?? '/usr/bin/firefox-esr' };
+    const browser = await firefox.launch({ ...options, firefoxUserPrefs: firefoxPrefs });
+    return new Browser(kind, childWith(marker), browser, undefined, () => browser.close());
+  }
+  const options = { ...common, executablePath: process.env.CAUSEWAY_CHROMIUM ?? '/usr/bin/chromium', args: [...chromiumArgs, ...args] };
+  if (profile) {
+    const context = await chromium.launchPersistentContext(join(own, 'profile'), { ...options, acceptDownloads: true });
+    return new Browser(kind, childWith(marker), undefined, context, () => context.close());
+  }
+  const browser = await chromium.launch(options);
+  return new Browser(kind, childWith(marker), browser, undefined, () => browser.close());
+}

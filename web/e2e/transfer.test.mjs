@@ -1,0 +1,48 @@
+// A real file from one browser to another, on every path: what lands on the disk is what was picked.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before } from 'node:test';
+import { makeFile } from './lib/files.mjs';
+import { cpuSeconds } from './lib/processes.mjs';
+import { scenario } from './lib/scene.mjs';
+
+// 200 MiB and a bit, so that the last chunk and the last message are short ones.
+const size = 200 * 2 ** 20 + 123_457;
+let dir, file;
+
+before(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'causeway-e2e-'));
+  file = await makeFile(dir, 'holiday pictures.tar', size);
+});
+after(() => rm(dir, { recursive: true, force: true }));
+
+const pairs = [['chromium', 'chromium'], ['chromium', 'firefox'], ['firefox', 'chromium']];
+for (const [from, to] of pairs) {
+  for (const path of ['direct', 'relay']) {
+    scenario(`${size} bytes from ${from} to ${to}, ${path}`, async (scene) => {
+      const server = await scene.serve();
+      const [sender, receiver] = await Promise.all([scene.own('sender', from), scene.own('receiver', to)]);
+      const query = path === 'relay' ? 'relay=only' : '';
+
+      const link = await sender.offer(server.origin, [file.path], query);
+      await receiver.visit(link, `${query}&sink=download`);
+      await receiver.shown('accept');
+      const pids = { sender: sender.browser.pid, receiver: receiver.browser.pid, server: server.child.pid };
+      const cpuBefore = Object.values(pids).map(cpuSeconds);
+      const start = performance.now();
+      await receiver.accept();
+      await Promise.all([sender.shown('done', 120_000), receiver.shown('done', 120_000)]);
+      const seconds = (performance.now() - start) / 1000;
+      const cpu = Object.entries(pids).map(([name, pid], i) => `${name} ${(cpuSeconds(pid) - cpuBefore[i]).toFixed(1)} s`);
+      scene.info(`${from} → ${to}, ${path}: ${(size / 1e6 / seconds).toFixed(1)} MB/s in ${seconds.toFixed(1)} s; CPU: ${cpu.join(', ')}`);
+
+      assert.equal(await sender.path(), path, 'the path that the sender shows');
+      assert.equal(await receiver.path(), path, 'the path that the receiver shows');
+      const got = await receiver.downloaded();
+      assert.equal(got.name, file.name);
+      assert.equal(got.sha256, file.sha256, 'SHA-256 of the file on disk');
+    });
+  }
+}
