@@ -101,11 +101,14 @@ export class GuestSession {
     this.#hello();
   }
 
+  /** The page goes: the host needn't wait for a time-out. */
   close(): void {
     clearTimeout(this.#answer);
     clearTimeout(this.#again);
     this.stage = 'ended';
-    this.link?.close();
+    if (!this.link) return;
+    this.#tell(this.link, 'lost');
+    this.link.close('gone', true);
   }
 
   get #looking(): boolean {

@@ -125,8 +125,14 @@ export class HostSession {
     if (!guest.sending) this.#hangUp(guest, 'user');
   }
 
+  /** The page goes: the guests needn't wait for a time-out. */
   close(): void {
-    for (const guest of this.guests.values()) guest.link?.close();
+    for (const guest of this.guests.values()) {
+      const { link } = guest;
+      if (!link) continue;
+      this.#tell(guest, link, 'lost');
+      link.close('gone', true);
+    }
   }
 
   #guest(peer: string): HostGuest {

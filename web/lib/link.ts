@@ -99,8 +99,8 @@ export class Link implements Wire {
     });
   }
 
-  /** Closes without telling; `end` is what the page will say. */
-  close(end: LinkEnd = 'gone'): void {
+  /** Closes without telling; `end` is what the page will say. `now`: the page goes, there is no time to flush. */
+  close(end: LinkEnd = 'gone', now = false): void {
     if (this.phase === 'closed') return;
     const verifying = this.phase === 'verifying';
     this.#enter('closed', end);
@@ -108,7 +108,7 @@ export class Link implements Wire {
     clearTimeout(this.#restart);
     this.#drained();
     // What was just sent (a MAC, a cancel, the last confirmation) gets a moment to leave.
-    if (verifying || this.#control.bufferedAmount > 0 || end === 'gone') setTimeout(() => this.#pc.close(), flushMs);
+    if (!now && (verifying || this.#control.bufferedAmount > 0 || end === 'gone')) setTimeout(() => this.#pc.close(), flushMs);
     else this.#pc.close();
   }
 

@@ -236,6 +236,21 @@ test('cancel arrives by signaling even if the channel is stuck', async () => {
   expect(g.receiving?.phase).toBe('offered');
 });
 
+test.each(['host', 'guest'])('a page that is closed tells the other: %s', async (who) => {
+  const h = host([{ name: 'a', size: 100, read: () => new Promise(() => {}) }]);
+  const g = guest();
+  await pass();
+  g.accept(new TestSink());
+  await pass(50);
+  for (const connection of network.connections) for (const channel of connection.channels) channel.peer = undefined; // no word from the network
+  (who === 'host' ? h : g).close();
+  await pass(20);
+  const { ending } = who === 'host' ? g.receiving! : h.guests.get('guest')!;
+  expect(ending).toEqual({ by: 'peer', cause: 'lost' });
+  await pass(3000);
+  expect(network.open).toBe(0);
+});
+
 test('one after another; those beyond the seats are told so; a seat comes back', async () => {
   const h = host([{ name: 'a', size: 100, read: () => new Promise(() => {}) }], 2);
   const guests = [guest('g1'), guest('g2'), guest('g3')];

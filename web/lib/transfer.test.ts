@@ -97,7 +97,7 @@ test('a slow disk holds the host: never more than the window is under way', asyn
   let reads = 0;
   const file: SourceFile = {
     name: 'big',
-    size: 40 * MiB,
+    size: 20 * MiB,
     read: async (_, length) => {
       reads++;
       return new Uint8Array(length);

@@ -14,7 +14,7 @@ export interface Words {
 
 export const unverified: Words = {
   title: 'The connection could not be verified.',
-  text: 'Somebody may be between you and the other side, or the link was changed on its way. Nothing was sent. Make a new link, and send it by a way that you trust.',
+  text: 'Somebody may be between you and the sender, or the link was changed on its way. Nothing was sent. Ask the sender for a new link, by a way that you trust.',
 };
 
 type ReceiverState = Pick<Receiver, 'stage' | 'phase' | 'ending' | 'failure' | 'setback' | 'interrupted' | 'ahead' | 'files' | 'total' | 'online'>;

@@ -1,5 +1,5 @@
 /** Two engines, joined by channels in memory that behave like data channels: ordered, buffered, asynchronous. */
-import type { Bytes } from '../bytes';
+import { concat, type Bytes } from '../bytes';
 import { parseControl, type ControlMessage } from '../protocol';
 import type { Sink } from '../sink';
 import type { SourceFile } from '../sending';
@@ -81,15 +81,15 @@ export class Lane implements Wire {
 
 /** Bytes that look random and depend on the position. */
 export function content(size: number, seed = 1): Bytes {
-  const bytes = new Uint8Array(size);
+  const words = new Uint32Array(Math.ceil(size / 4));
   let state = (seed * 2654435761) >>> 0 || 1;
-  for (let i = 0; i < size; i++) {
+  for (let i = 0; i < words.length; i++) {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
-    bytes[i] = state;
+    words[i] = state;
   }
-  return bytes;
+  return new Uint8Array(words.buffer, 0, size).slice();
 }
 
 export function sourceFile(name: string, bytes: Bytes): SourceFile {
@@ -98,7 +98,7 @@ export function sourceFile(name: string, bytes: Bytes): SourceFile {
 
 /** Keeps what it gets; `hold` makes writes wait, `fail` makes a call throw. */
 export class TestSink implements Sink {
-  files: { name: string; bytes: Bytes; closed: boolean }[] = [];
+  files: { name: string; parts: Bytes[]; bytes: Uint8Array; closed: boolean }[] = [];
   calls: string[] = [];
   aborted = 0;
   held = 0;
@@ -117,22 +117,20 @@ export class TestSink implements Sink {
 
   async open(file: { name: string }): Promise<void> {
     await this.#call('open');
-    this.files.push({ name: file.name, bytes: new Uint8Array(0), closed: false });
+    this.files.push({ name: file.name, parts: [], bytes: new Uint8Array(0), closed: false });
   }
 
   async write(bytes: Bytes): Promise<void> {
     await this.#call('write');
     await this.hold;
-    const file = this.files.at(-1)!;
-    const grown = new Uint8Array(file.bytes.length + bytes.length);
-    grown.set(file.bytes);
-    grown.set(bytes, file.bytes.length);
-    file.bytes = grown;
+    this.files.at(-1)!.parts.push(bytes.slice());
   }
 
   async close(): Promise<void> {
     await this.#call('close');
-    this.files.at(-1)!.closed = true;
+    const file = this.files.at(-1)!;
+    file.bytes = concat(...file.parts);
+    file.closed = true;
   }
 
   async finish(): Promise<void> {
