@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -14,23 +15,27 @@ import (
 // listen opens addr (host:port). "localhost" is opened on both loopback addresses
 // where the machine has both, so that the name leads here whichever of them a
 // browser tries first.
-func listen(addr string) ([]net.Listener, error) {
+func listen(ctx context.Context, addr string) ([]net.Listener, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
 	}
+	// No TCP keep-alive: HTTP has its idle time-out and the hub its pings, and setting
+	// it costs five system calls a connection.
+	var lc net.ListenConfig
+	lc.KeepAlive = -1
 	if host != "localhost" {
-		l, err := net.Listen("tcp", addr)
+		l, err := lc.Listen(ctx, "tcp", addr)
 		if err != nil {
 			return nil, err
 		}
 		return []net.Listener{l}, nil
 	}
-	l4, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", port))
+	l4, err := lc.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
 		return nil, err
 	}
-	l6, err := net.Listen("tcp6", net.JoinHostPort("::1", strconv.Itoa(l4.Addr().(*net.TCPAddr).Port)))
+	l6, err := lc.Listen(ctx, "tcp6", net.JoinHostPort("::1", strconv.Itoa(l4.Addr().(*net.TCPAddr).Port)))
 	if err != nil { // no IPv6 here, or the port is taken there: IPv4 alone will do
 		return []net.Listener{l4}, nil
 	}

@@ -37,7 +37,7 @@ func TestPlace(t *testing.T) {
 }
 
 func TestListenLocalhost(t *testing.T) {
-	ls, err := listen("localhost:0")
+	ls, err := listen(t.Context(), "localhost:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestListenLocalhost(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := listen("nonsense"); err == nil {
+	if _, err := listen(t.Context(), "nonsense"); err == nil {
 		t.Error("an address without a port was accepted")
 	}
 }

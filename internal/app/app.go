@@ -85,7 +85,7 @@ func New(ctx context.Context, cfg config.Config, o Options, logger *slog.Logger)
 
 func (a *App) open(ctx context.Context, o Options) (err error) {
 	cfg := a.cfg
-	if a.listeners, err = listen(cfg.Listen); err != nil {
+	if a.listeners, err = listen(ctx, cfg.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	secure := cfg.Cert != "" || len(cfg.ACMEDomain) > 0
