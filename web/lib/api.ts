@@ -73,10 +73,12 @@ export class IceServers {
   async get(): Promise<RTCIceServer[]> {
     if (Date.now() < this.#until) return this.#servers;
     const { iceServers, expires } = await post('/api/ice', {}, this.grant);
-    if (!Array.isArray(iceServers) || !isCount(expires)) throw new ApiError('bad_answer', 'the server gave no ICE servers');
+    if (!Array.isArray(iceServers) || (expires !== undefined && !isCount(expires))) {
+      throw new ApiError('bad_answer', 'the server gave no ICE servers');
+    }
     this.#servers = iceServers as RTCIceServer[];
-    // Half of the life that is left is for the connection that is about to be made.
-    this.#until = Date.now() + Math.max(0, expires * 1000 - Date.now()) / 2;
+    // Servers without credentials don't expire. Else half of the life that is left is for the connection to be made.
+    this.#until = isCount(expires) ? Date.now() + Math.max(0, expires * 1000 - Date.now()) / 2 : Infinity;
     return this.#servers;
   }
 }
