@@ -75,18 +75,16 @@ type envelope struct {
 
 // answer is the reply to an envelope.
 type answer struct {
-	Gone   bool            `json:",omitempty"` // realtime.ErrNoConnection
-	Code   string          `json:",omitempty"` // of a realtime.Error
-	Error  string          `json:",omitempty"`
-	N      int             `json:",omitempty"`
-	Users  []string        `json:",omitempty"`
-	List   []listed        `json:",omitempty"`
-	Result json.RawMessage `json:",omitempty"`
+	Gone   bool                      `json:",omitempty"` // realtime.ErrNoConnection
+	Code   string                    `json:",omitempty"` // of a realtime.Error
+	Error  string                    `json:",omitempty"`
+	N      int                       `json:",omitempty"`
+	Users  []string                  `json:",omitempty"`
+	List   []realtime.ConnectionInfo `json:",omitempty"`
+	Result json.RawMessage           `json:",omitempty"`
 	// Memberships by hub.
 	Memberships map[string][]userGroup `json:",omitempty"`
 }
-
-type listed = realtime.ConnectionInfo
 
 func (s *Service) cluster() *cluster { return s.space.hub.cluster }
 

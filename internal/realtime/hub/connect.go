@@ -139,10 +139,8 @@ func (h *Hub) reserve(r *http.Request, req *request) (*conn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case !h.isReady():
-		return nil, &refusal{http.StatusServiceUnavailable, "the server is starting", "draining"}
-	case h.draining:
-		return nil, &refusal{http.StatusServiceUnavailable, "the server is shutting down", "draining"}
+	case h.closed:
+		return nil, &refusal{http.StatusServiceUnavailable, "the server is starting or stopping", "draining"}
 	case len(h.conns) >= h.cfg.Limits.Connections:
 		return nil, &refusal{http.StatusTooManyRequests, "too many connections", "connections"}
 	case h.addrs[c.addr] >= h.cfg.Limits.PerAddress:

@@ -30,6 +30,11 @@
 //   - Handlers run on workers, one at a time per connection and in order, so that a
 //     connection is read while its handler works.
 //
+// With stateful reconnect (resume.go) a connection survives its transport for a
+// while, and replays what the client has not acknowledged. With a Broker
+// (cluster.go) hubs are nodes: a connection id names the node that holds it, and
+// groups and users span all of them.
+//
 // Everything is bounded, see Limits: a full outbox closes the connection
 // (SlowClient), a full inbox stops reading, all else is refused and counted.
 //

@@ -23,13 +23,13 @@ type Hub struct {
 	metrics *metrics
 	fixed   fixedFrames
 
-	mu       sync.Mutex
-	spaces   map[string]*space // by lower-case name; made when first used
-	conns    map[string]*conn  // all connections, by token
-	addrs    map[netip.Addr]int
-	draining bool
-	empty    chan struct{} // closed when draining and no connection is left
-	ready    chan struct{} // closed when connections are welcome
+	mu     sync.Mutex
+	spaces map[string]*space // by lower-case name; made when first used
+	conns  map[string]*conn  // all connections, by token
+	addrs  map[netip.Addr]int
+	closed bool          // to new connections: before and after Run
+	empty  chan struct{} // closed in the drain when no connection is left
+	ready  chan struct{} // closed when connections are welcome
 
 	tick        atomic.Uint32 // seconds since Run began, plus 1
 	burst       burst
@@ -73,7 +73,7 @@ func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		cfg: cfg, metrics: m,
 		spaces: map[string]*space{}, conns: map[string]*conn{}, addrs: map[netip.Addr]int{},
-		empty: make(chan struct{}), ready: make(chan struct{}),
+		closed: true, empty: make(chan struct{}), ready: make(chan struct{}),
 		crew:        crew{work: make(chan *conn), stopped: make(chan struct{})},
 		invocations: newInvocations(cfg.Limits.Invocations),
 	}
@@ -109,6 +109,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("hub: join cluster: %w", err)
 	} else {
+		h.mu.Lock()
+		h.closed = false
+		h.mu.Unlock()
 		close(h.ready)
 		h.sweepUntil(ctx.Done())
 	}
@@ -134,15 +137,6 @@ func (h *Hub) Run(ctx context.Context) error {
 // Ready is closed when Run is ready for connections, which are refused before.
 func (h *Hub) Ready() <-chan struct{} { return h.ready }
 
-func (h *Hub) isReady() bool {
-	select {
-	case <-h.ready:
-		return true
-	default:
-		return false
-	}
-}
-
 // sweepUntil looks after all connections once a second.
 func (h *Hub) sweepUntil(done <-chan struct{}) {
 	t := time.NewTicker(time.Second)
@@ -161,12 +155,12 @@ func (h *Hub) sweepUntil(done <-chan struct{}) {
 // drain closes all connections and waits until they have ended.
 func (h *Hub) drain() {
 	h.mu.Lock()
-	h.draining = true
+	h.closed = true
 	if len(h.conns) == 0 {
 		close(h.empty)
 	}
 	h.mu.Unlock()
-	for _, c := range h.snapshot() {
+	for _, c := range h.snapshot(nil) {
 		c.close(ReasonDraining, "")
 	}
 	late := time.NewTimer(h.cfg.Timing.Drain)
@@ -181,7 +175,7 @@ func (h *Hub) drain() {
 			h.tick.Add(1)
 			h.sweep()
 		case <-late.C:
-			for _, c := range h.snapshot() {
+			for _, c := range h.snapshot(nil) {
 				c.cut()
 			}
 			<-h.empty // links end at once when they are cut
@@ -190,10 +184,11 @@ func (h *Hub) drain() {
 	}
 }
 
-func (h *Hub) snapshot() []*conn {
+// snapshot lists all connections, in the memory of all.
+func (h *Hub) snapshot(all []*conn) []*conn {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := make([]*conn, 0, len(h.conns))
+	all = slices.Grow(all[:0], len(h.conns))
 	for _, c := range h.conns {
 		all = append(all, c)
 	}
@@ -281,7 +276,7 @@ func (h *Hub) forget(c *conn) {
 		delete(h.addrs, c.addr)
 	}
 	h.metrics.connections.Dec()
-	if h.draining && len(h.conns) == 0 {
+	if h.closed && len(h.conns) == 0 {
 		close(h.empty)
 	}
 }

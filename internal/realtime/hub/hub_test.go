@@ -65,6 +65,15 @@ func TestContract(t *testing.T) {
 	})
 }
 
+// TestContractWithoutSockets takes the way of TLS connections, which are no sockets.
+func TestContractWithoutSockets(t *testing.T) {
+	realtimetest.Run(t, func(t *testing.T, name string, handler realtime.Handler) realtimetest.Harness {
+		h, dial, stop := serveMemory(t, hub.Config{Handlers: map[string]realtime.Handler{name: handler}})
+		t.Cleanup(stop)
+		return realtimetest.Harness{Services: []realtime.Service{h.Service(name)}, Origins: []string{"http://hub"}, Dial: dial}
+	})
+}
+
 func TestContractOverThreeNodes(t *testing.T) {
 	realtimetest.Run(t, func(t *testing.T, name string, handler realtime.Handler) (hs realtimetest.Harness) {
 		bus := membus.New()

@@ -9,9 +9,11 @@ import (
 // Run's goroutine.
 func (h *Hub) sweep() {
 	now := h.now()
-	for _, c := range h.snapshot() {
+	h.burst.swept = h.snapshot(h.burst.swept)
+	for _, c := range h.burst.swept {
 		c.sweep(now)
 	}
+	clear(h.burst.swept)
 	h.expireUserGroups()
 	h.burst.trim(now)
 }
@@ -19,7 +21,10 @@ func (h *Hub) sweep() {
 // burst watches for many connections that come at once, and gives back to the
 // operating system what serving them has left behind: stacks, and garbage, of
 // which the runtime would otherwise keep about as much as is alive.
-type burst struct{ opened, last atomic.Uint32 }
+type burst struct {
+	opened, last atomic.Uint32
+	swept        []*conn // the sweep's memory: garbage every second would be kept, too
+}
 
 const (
 	burstSize  = 1000 // connections
@@ -34,6 +39,7 @@ func (b *burst) count(now uint32) {
 func (b *burst) trim(now uint32) {
 	if b.opened.Load() >= burstSize && now-b.last.Load() >= burstQuiet {
 		b.opened.Store(0)
+		b.swept = nil
 		debug.FreeOSMemory()
 	}
 }

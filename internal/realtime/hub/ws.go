@@ -47,6 +47,7 @@ type wsReader struct {
 	try   func(fd uintptr) bool // wsLink.tryRead, made once
 	buf   *[readSize]byte       // nil while nothing is there
 	have  int                   // bytes in buf
+	first []byte                // for the beginning of a frame, where reads block
 	err   error
 	left  int64 // bytes of the current data frame that have not come
 	mask  [4]byte
@@ -70,6 +71,8 @@ func (l *wsLink) open(nc net.Conn) {
 	if raw := rawConn(nc); raw != nil {
 		l.raw = raw
 		l.in.try, l.out.try = l.tryRead, l.tryWrite
+	} else {
+		l.in.first = make([]byte, 32)
 	}
 	l.c.mu.Lock()
 	l.nc = nc
@@ -152,10 +155,18 @@ func (l *wsLink) fill() error {
 		}
 		return l.in.err
 	}
-	if l.in.buf == nil {
-		l.in.buf = readPool.Get().(*[readSize]byte)
+	into := l.in.first // between frames there is nothing to keep a large buffer for
+	if l.in.buf != nil || l.in.left > 0 {
+		if l.in.buf == nil {
+			l.in.buf = readPool.Get().(*[readSize]byte)
+		}
+		into = l.in.buf[l.in.have:]
 	}
-	n, err := l.nc.Read(l.in.buf[l.in.have:])
+	n, err := l.nc.Read(into)
+	if l.in.buf == nil && n > 0 {
+		l.in.buf = readPool.Get().(*[readSize]byte)
+		copy(l.in.buf[:], into[:n])
+	}
 	l.in.have += n
 	if n > 0 {
 		return nil

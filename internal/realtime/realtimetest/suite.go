@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,8 @@ type Harness struct {
 	Services []realtime.Service
 	// Origins of the nodes that clients connect to, at least one.
 	Origins []string
+	// Dial opens the clients' network connections; nil means TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Start sets an implementation up that serves the named hub with the handler, and
@@ -96,6 +99,7 @@ func (w *world) connect(user string, claims map[string]string, o Options) *Clien
 	if err != nil {
 		w.Fatal("negotiate:", err)
 	}
+	o.Dial = w.Dial
 	o.Protocol = signalr.Protocols()[w.turn/2%2]
 	c, err := Dial(w.ctx, ep, o)
 	if err != nil {
