@@ -14,6 +14,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"iter"
 	"log"
 	"log/slog"
 	"net"
@@ -264,16 +265,20 @@ func (a *App) Run(ctx context.Context) error {
 	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	g, gctx := errgroup.WithContext(ctx)
-	for _, l := range a.listeners {
-		g.Go(func() error { return a.serve(l) })
-	}
 	var hubs sync.WaitGroup // done when realtime clients have been told
-	for _, run := range a.hubs() {
+	for run, ready := range a.hubs() {
 		hubs.Add(1)
 		g.Go(func() error {
 			defer hubs.Done()
 			return run(gctx)
 		})
+		select { // who connects meanwhile waits in the listener's queue
+		case <-ready:
+		case <-gctx.Done():
+		}
+	}
+	for _, l := range a.listeners {
+		g.Go(func() error { return a.serve(l) })
 	}
 	if a.relay != nil {
 		g.Go(func() error { return a.relay.Run(late) })
@@ -293,16 +298,17 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// hubs returns what holds realtime connections.
-func (a *App) hubs() []func(context.Context) error {
-	var runs []func(context.Context) error
-	if a.hub != nil {
-		runs = append(runs, a.hub.Run)
+// hubs yields what holds realtime connections: how it runs, and what is closed when it
+// takes connections.
+func (a *App) hubs() iter.Seq2[func(context.Context) error, <-chan struct{}] {
+	return func(yield func(func(context.Context) error, <-chan struct{}) bool) {
+		if a.hub != nil && !yield(a.hub.Run, a.hub.Ready()) {
+			return
+		}
+		if a.service != nil {
+			yield(a.service.run, a.service.hub.Ready())
+		}
 	}
-	if a.service != nil {
-		runs = append(runs, a.service.run)
-	}
-	return runs
 }
 
 func (a *App) serve(l net.Listener) error {
