@@ -6,7 +6,7 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { post } from './lib/hubclient.mjs';
-import { scenario } from './lib/scene.mjs';
+import { scenario } from './lib/scenario.mjs';
 import { Run, causeway } from './lib/server.mjs';
 
 const everywhere = ['--listen', '127.0.0.1:0', '--turn-listen', '127.0.0.1:0'];

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { link as hardLink, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pickedDigests, pickedSizes, stubPickers } from './lib/pickers.mjs';
+import { gateWrites, pickedDigests, pickedSizes, stubPickers } from './lib/pickers.mjs';
 import { intercept } from './lib/mitm.mjs';
-import { scenario } from './lib/scene.mjs';
+import { scenario } from './lib/scenario.mjs';
 
 const mib = 2 ** 20;
 const done = (...peers) => Promise.all(peers.map((peer) => peer.shown('done', 60_000)));
@@ -28,7 +28,7 @@ scenario('names are cleaned on the sender’s side, and shown and stored clean',
   const stored = Object.keys(await receiver.page.evaluate(pickedSizes)).sort();
   const want = ['PLAIN (1).txt', '_CON.txt', 'a_b_.txt', 'evil_gpj.exe', 'plain.txt', 'tab_here', 'trailing', 'zero_width.txt'];
   assert.deepEqual(stored, want);
-  const list = await receiver.page.locator('li').allInnerTexts();
+  const list = await receiver.page.locator('li').allTextContents();
   for (const name of want) assert.ok(list.some((line) => line.includes(name)), `${name} in ${list}`);
 });
 
@@ -110,7 +110,6 @@ function ignoreCredit() {
 }
 
 scenario('a sender that ignores the receiver’s credit is cut off', async (scene) => {
-  const { gateWrites } = await import('./lib/pickers.mjs');
   const server = await scene.serve();
   const file = await scene.file('flood.bin', 40 * mib);
   const sender = await scene.page('flooding sender');

@@ -1,7 +1,7 @@
 // Without a mouse, and without eyes.
 import assert from 'node:assert/strict';
 import { gateWrites, pickedDigests, stubPickers } from './lib/pickers.mjs';
-import { scenario } from './lib/scene.mjs';
+import { scenario } from './lib/scenario.mjs';
 
 /** Runs in every page here: keeps what live regions say, in the order in which they say it. */
 function listen() {

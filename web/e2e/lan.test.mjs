@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sha256Of } from './lib/files.mjs';
-import { scenario } from './lib/scene.mjs';
+import { scenario } from './lib/scenario.mjs';
 import { lanAddress } from './lib/server.mjs';
+import { readZip } from './lib/zip.mjs';
 
 const mib = 2 ** 20;
 const lan = lanAddress();
@@ -18,7 +18,7 @@ async function assertInsecure(peer) {
     picker: 'showSaveFilePicker' in window,
     clipboard: Boolean(navigator.clipboard),
   }));
-  assert.deepEqual(has, { secure: false, subtle: false, worker: false, picker: false, clipboard: false });
+  assert.deepEqual(has, { secure: false, subtle: false, worker: false, picker: false, clipboard: false }, peer.name);
 }
 
 scenario('the link has the LAN address, though the sender opened localhost', async (scene) => {
@@ -51,7 +51,7 @@ for (const kind of ['chromium', 'firefox']) {
       await receiver.accept();
       await Promise.all([sender.shown('done', 60_000), receiver.shown('done', 60_000)]);
       assert.deepEqual([await sender.path(), await receiver.path()], [path, path]);
-      const got = await receiver.downloaded();
+      const got = await receiver.landed(file.size);
       assert.deepEqual([got.name, got.sha256], [file.name, file.sha256]);
     });
   }
@@ -67,7 +67,8 @@ scenario('several files arrive there, too', async (scene) => {
   await Promise.all([sender.shown('done'), receiver.shown('done')]);
   const { name, path } = await receiver.downloaded();
   assert.match(name, /\.zip$/);
-  assert.ok((await sha256Of(path)).length > 0);
+  const entries = await readZip(path);
+  for (const file of files) assert.deepEqual(entries[file.name], { size: file.size, sha256: file.sha256 });
 });
 
 scenario('more than 256 MiB is refused there, with why and what to do', async (scene) => {

@@ -8,7 +8,7 @@ import { after, before } from 'node:test';
 import { makeFile, sha256Of } from './lib/files.mjs';
 import { stubPickers } from './lib/pickers.mjs';
 import { pss, watchPss } from './lib/processes.mjs';
-import { scenario } from './lib/scene.mjs';
+import { scenario } from './lib/scenario.mjs';
 
 const mib = 2 ** 20;
 const risesAtMost = 200e6;

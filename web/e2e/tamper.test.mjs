@@ -1,7 +1,7 @@
 // A server that does more than pass messages on: it is found out before it learns a name.
 import assert from 'node:assert/strict';
 import { Middle, intercept, signalOf } from './lib/mitm.mjs';
-import { scenario } from './lib/scene.mjs';
+import { scenario } from './lib/scenario.mjs';
 
 const secretName = 'resignation-letter.txt';
 
@@ -18,6 +18,7 @@ for (const mode of ['forward', 'reflect']) {
     const server = await scene.serve();
     const [host, guest, attacker] = [await scene.page('sender'), await scene.page('receiver'), await scene.page('attacker')];
     const file = await scene.file(secretName, 5000);
+    scene.allow(/404/); // the attacker's page has no icon
     await attacker.page.goto(`${server.origin}/healthz`);
     const middle = await Middle.between(guest.page, attacker.page, mode);
     const link = await host.offer(server.origin, [file.path]);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { makeFile } from './lib/files.mjs';
 import { cpuSeconds } from './lib/processes.mjs';
-import { scenario } from './lib/scene.mjs';
+import { scenario } from './lib/scenario.mjs';
 
 // 200 MiB and a bit, so that the last chunk and the last message are short ones.
 const size = 200 * 2 ** 20 + 123_457;

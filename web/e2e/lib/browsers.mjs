@@ -24,10 +24,14 @@ const firefoxPrefs = {
 
 let started = 0;
 
-/** A running browser; `pid` is the root of its processes. */
+/** A running browser; `pid` is the root of its processes, `downloads` the folder of its downloads. */
 export class Browser {
-  constructor(kind, pid, browser, context, close) {
-    Object.assign(this, { kind, pid, browser, context, close });
+  constructor(kind, pid, downloads, browser, context) {
+    Object.assign(this, { kind, pid, downloads, browser, context });
+  }
+
+  close() {
+    return (this.browser ?? this.context).close();
   }
 
   /** A context with nothing of the others' in it. In Chromium it is an incognito one: its storage is in memory. */
@@ -48,13 +52,13 @@ export async function launch(kind, dir, { profile = false, args = [] } = {}) {
   if (kind === 'firefox') {
     const options = { ...common, channel: 'moz-firefox', executablePath: process.env.CAUSEWAY_FIREFOX ?? '/usr/bin/firefox-esr' };
     const browser = await firefox.launch({ ...options, firefoxUserPrefs: firefoxPrefs });
-    return new Browser(kind, childWith(marker), browser, undefined, () => browser.close());
+    return new Browser(kind, childWith(marker), own, browser);
   }
   const options = { ...common, executablePath: process.env.CAUSEWAY_CHROMIUM ?? '/usr/bin/chromium', args: [...chromiumArgs, ...args] };
   if (profile) {
     const context = await chromium.launchPersistentContext(join(own, 'profile'), { ...options, acceptDownloads: true });
-    return new Browser(kind, childWith(marker), undefined, context, () => context.close());
+    return new Browser(kind, childWith(marker), own, undefined, context);
   }
   const browser = await chromium.launch(options);
-  return new Browser(kind, childWith(marker), browser, undefined, () => browser.close());
+  return new Browser(kind, childWith(marker), own, browser);
 }

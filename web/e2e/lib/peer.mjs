@@ -1,6 +1,9 @@
 /** One page, as a person uses it, and the record of all that it did. */
+import { statSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { deferred, until, within } from './conditions.mjs';
 import { sha256Of } from './files.mjs';
-import { deferred, within } from './conditions.mjs';
 
 /** Puts a query before the fragment of a link. */
 export function withQuery(link, query) {
@@ -136,6 +139,21 @@ export class Peer {
     const download = await within(ms, () => `${this.name}: no download began`, this.#download.promise);
     const path = await within(ms, () => `${this.name}: the download did not end`, download.path());
     return { name: download.suggestedFilename(), path, sha256: await sha256Of(path) };
+  }
+
+  /**
+   * The same for a file whose size is known. Firefox says nothing of a Blob's download, by BiDi; so this looks into the
+   * folder there.
+   */
+  async landed(size) {
+    if (this.kind !== 'firefox') return this.downloaded();
+    const dir = this.browser.downloads;
+    const name = await until(`${this.name}: a download of ${size} bytes`, async () => {
+      const files = (await readdir(dir, { withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => entry.name);
+      if (files.some((file) => file.endsWith('.part'))) return undefined;
+      return files.find((file) => statSync(join(dir, file)).size === size);
+    });
+    return { name, path: join(dir, name), sha256: await sha256Of(join(dir, name)) };
   }
 
   /** What no page should do, whatever happens to it. */

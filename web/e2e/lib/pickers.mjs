@@ -30,6 +30,15 @@ export function gateWrites() {
   };
 }
 
+/** A slow disk: 120 ms a write, which is 8 MiB/s. */
+export function slowWrites() {
+  const write = FileSystemWritableFileStream.prototype.write;
+  FileSystemWritableFileStream.prototype.write = async function (...args) {
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    return write.apply(this, args);
+  };
+}
+
 /** {name: content's size} of what the picked file or folder holds; runs in the page. */
 export async function pickedSizes() {
   const sizes = {};

@@ -1,11 +1,7 @@
-/**
- * A scene is one test's server, browsers, pages and files. It ends with everything gone, and when the test fails it
- * tells what the pages showed and logged, and what the server said.
- */
+/** A scene is one test's server, browsers, pages and files; it ends with everything gone. */
 import { mkdtemp, mkdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { launch } from './browsers.mjs';
 import { makeFile } from './files.mjs';
@@ -16,12 +12,13 @@ import { Server } from './server.mjs';
 /** One Chromium for all tests of a file that don't need their own: {browser, dir} once it is wanted. */
 let shared;
 
-after(async () => {
+export async function closeShared() {
   if (!shared) return;
   const { browser, dir } = await shared;
+  shared = undefined;
   await browser.close();
   await rm(dir, { recursive: true, force: true });
-});
+}
 
 async function sharedChromium() {
   shared ??= (async () => {
@@ -39,8 +36,14 @@ export class Scene {
   #private = new Set();
   #dirs = 0;
 
-  constructor(t, dir) {
-    Object.assign(this, { t, dir });
+  /** `info` takes lines for whoever reads the results; nothing depends on them. */
+  constructor(dir, info = console.log) {
+    Object.assign(this, { dir, info });
+  }
+
+  /** A scene in a directory of its own, which goes with it. */
+  static async open(info) {
+    return new Scene(await mkdtemp(join(tmpdir(), 'causeway-e2e-')), info);
   }
 
   async directory() {
@@ -117,11 +120,6 @@ export class Scene {
     return peer;
   }
 
-  /** A line for whoever reads the results; nothing depends on it. */
-  info(text) {
-    this.t.diagnostic(text);
-  }
-
   onClose(closer) {
     this.#closers.push(closer);
   }
@@ -164,6 +162,13 @@ export class Scene {
     return ['', ...pages, ...servers, ''].join('\n');
   }
 
+  /** Ends the pages and browsers; servers and files stay. */
+  async closePages() {
+    const closers = this.#closers.splice(0).reverse();
+    this.peers = [];
+    for (const closer of closers) await closer();
+  }
+
   /** Ends everything, the pages before the servers, whatever fails on the way; the first failure is reported. */
   async close() {
     const failures = [];
@@ -179,21 +184,4 @@ export class Scene {
     await run(() => rm(this.dir, { recursive: true, force: true, maxRetries: 5 }));
     if (failures.length > 0) throw failures[0];
   }
-}
-
-/** A test with a scene: scenario(name, [node:test's options], async (scene) => …). */
-export function scenario(name, ...rest) {
-  const body = rest.pop();
-  test(name, rest[0] ?? {}, async (t) => {
-    const scene = new Scene(t, await mkdtemp(join(tmpdir(), 'causeway-e2e-')));
-    try {
-      await body(scene);
-      scene.check();
-    } catch (error) {
-      console.log(await scene.evidence());
-      await scene.close().catch(() => {}); // the test's own failure is the one to report
-      throw error;
-    }
-    await scene.close();
-  });
 }

@@ -1,0 +1,131 @@
+// Pictures of the pages in all their states: npm run shots -- DIR [NAME…]. Made to be looked at; nothing is asserted.
+// NAME picks among the states below. readme.png is both sides of one transfer, for the README.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeFile } from './lib/files.mjs';
+import { slowWrites, stubPickers } from './lib/pickers.mjs';
+import { Scene, closeShared } from './lib/scene.mjs';
+
+const [dir, ...only] = process.argv.slice(2);
+if (!dir) {
+  console.error('usage: npm run shots -- DIR [NAME…]');
+  process.exit(2);
+}
+
+const sizes = { desktop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
+const mib = 2 ** 20;
+
+async function files(scene) {
+  const place = await scene.directory();
+  return Promise.all([makeFile(place, 'Summer in Brittany.mp4', 21 * mib + 600_000), makeFile(place, 'Packing list.pdf', 180_000)]);
+}
+
+/** One state: its name, and what leads there; it returns the pages to take pictures of, by name. */
+const states = {
+  async empty({ page, server }) {
+    const sender = await page('sender');
+    await sender.page.goto(server.origin);
+    await sender.page.getByRole('heading').first().waitFor();
+    return { 'sender-empty': sender };
+  },
+  async waiting({ page, server, files }) {
+    const sender = await page('sender');
+    await sender.offer(server.origin, files.map((f) => f.path));
+    await sender.says(/Nobody has opened/);
+    return { 'sender-waiting': sender };
+  },
+  async offer(stage) {
+    const [sender, receiver] = await pair(stage, '');
+    await sender.says(/looking at the list/);
+    return { 'sender-visited': sender, 'receiver-offer': receiver };
+  },
+  direct: (stage) => transferring(stage, ''),
+  relay: (stage) => transferring(stage, 'relay=only'),
+  async done(stage) {
+    const [sender, receiver] = await pair(stage, '');
+    await receiver.accept();
+    await Promise.all([sender.shown('done', 60_000), receiver.shown('done', 60_000)]);
+    return { 'sender-done': sender, 'receiver-done': receiver };
+  },
+  async cancelled(stage) {
+    const [sender, receiver] = await pair(stage, '');
+    await receiver.accept();
+    await progressed(receiver, 10);
+    await sender.id('cancel').click();
+    await Promise.all([sender.errorText(), receiver.errorText()]);
+    return { 'sender-cancelled': sender, 'receiver-cancelled': receiver };
+  },
+  async away(stage) {
+    const [sender, receiver] = await pair(stage, '');
+    await sender.page.goto('about:blank');
+    await receiver.says(/The sender is away/, 60_000);
+    return { 'receiver-away': receiver };
+  },
+  async unknown({ page, server }) {
+    const receiver = await page('receiver');
+    await receiver.visit(`${server.origin}/#${'A'.repeat(50)}.${'A'.repeat(22)}`);
+    await receiver.errorText();
+    return { 'receiver-unknown-link': receiver };
+  },
+};
+
+async function pair({ page, server, files }, query) {
+  const sender = await page('sender');
+  await sender.offer(server.origin, files.map((f) => f.path), query);
+  const receiver = await page('receiver');
+  for (const script of [stubPickers, slowWrites]) await receiver.page.addInitScript(script);
+  await receiver.visit(sender.link, query);
+  await receiver.shown('accept');
+  return [sender, receiver];
+}
+
+function progressed({ page }, percent) {
+  const reached = (want) => Number(document.querySelector('[data-testid=progress]')?.getAttribute('aria-valuenow')) >= want;
+  return page.waitForFunction(reached, percent, { timeout: 60_000 });
+}
+
+async function transferring(stage, query) {
+  const [sender, receiver] = await pair(stage, query);
+  await receiver.accept();
+  await Promise.all([progressed(receiver, 45), sender.shown('path'), receiver.shown('path')]);
+  const path = query ? 'relay' : 'direct';
+  return { [`sender-${path}`]: sender, [`receiver-${path}`]: receiver };
+}
+
+/** Both sides next to each other, while bytes cross. */
+async function readme(scene, server, picked) {
+  const page = (name) => scene.page(name, { viewport: { width: 640, height: 760 } });
+  const pages = Object.values(await transferring({ page, server, files: picked }, ''));
+  const shots = await Promise.all(pages.map((peer) => peer.page.screenshot()));
+  const sheet = await scene.page('sheet', { viewport: { width: 1281, height: 760 } });
+  const pictures = shots.map((png) => `<img src="data:image/png;base64,${png.toString('base64')}">`).join('');
+  await sheet.page.setContent(`<body style="margin:0;display:flex;gap:1px;background:#999">${pictures}`);
+  await writeFile(join(dir, 'readme.png'), await sheet.page.screenshot());
+}
+
+async function shoot(scene, server, picked, state, size, colorScheme) {
+  const page = (name) => scene.page(name, { viewport: sizes[size], colorScheme, reducedMotion: 'reduce' });
+  const pages = await states[state]({ page, server, files: picked });
+  await Promise.all(
+    Object.entries(pages).map(([name, peer]) => peer.page.screenshot({ path: join(dir, `${name}-${size}-${colorScheme}.png`), fullPage: true })),
+  );
+}
+
+const scene = await Scene.open();
+try {
+  await mkdir(dir, { recursive: true });
+  const server = await scene.serve();
+  const picked = await files(scene);
+  for (const state of Object.keys(states)) {
+    if (only.length > 0 && !only.includes(state)) continue;
+    for (const size of Object.keys(sizes)) for (const scheme of ['light', 'dark']) await shoot(scene, server, picked, state, size, scheme);
+    await scene.closePages();
+  }
+  if (only.length === 0 || only.includes('readme')) await readme(scene, server, picked);
+} catch (error) {
+  console.error(await scene.evidence());
+  throw error;
+} finally {
+  await scene.close();
+  await closeShared();
+}
