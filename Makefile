@@ -47,8 +47,10 @@ test-web: web/node_modules/.ready ## unit tests of the front end
 test-e2e: build ## browser tests against bin/causeway
 	@scripts/e2e.sh
 
-bench: build ## what later numbers are compared with (docs/benchmarks.md)
+bench: build ## start-up, realtime service, memory of a 1 GB transfer: half an hour or so (docs/benchmarks.md)
 	@bin/causeway bench start
+	@bin/causeway bench realtime
+	@CAUSEWAY_E2E_TIMEOUT=1800000 scripts/e2e.sh web/e2e/memory.soak.mjs
 
 clean: ## remove what was built
 	@rm -rf bin web/node_modules

@@ -15,7 +15,7 @@ if [ "${1:-}" = inside ]; then
   ip link set lan1 up
   ip route add default via 10.77.0.254 dev lan0
   export CAUSEWAY_E2E_LAN=10.77.0.1
-  exec node --test --test-concurrency=1 --test-timeout=600000 "$@"
+  exec node --test --test-concurrency=1 --test-timeout=${CAUSEWAY_E2E_TIMEOUT:-600000} "$@"
 fi
 
 tests=("$@")
@@ -26,4 +26,4 @@ if unshare "${flags[@]}" true 2>/dev/null; then
   exec unshare "${flags[@]}" "$0" inside "${tests[@]}"
 fi
 echo 'e2e: no network namespace can be made here; the tests run on the network of this machine' >&2
-exec node --test --test-concurrency=1 --test-timeout=600000 "${tests[@]}"
+exec node --test --test-concurrency=1 --test-timeout=${CAUSEWAY_E2E_TIMEOUT:-600000} "${tests[@]}"
