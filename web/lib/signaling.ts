@@ -189,7 +189,8 @@ export class HubSignaling implements Signaling {
   #invoke(method: string, message: object): void {
     if (!this.#up) return; // at most once: whoever misses it says hello again
     this.#hub.invoke(method, message).catch((error: unknown) => {
-      const code = /(?:HubException: )?(\w+): [^:]*$/.exec(error instanceof Error ? error.message : '')?.[1];
+      // "…HubException: code: sentence"; the sentence may hold colons of its own.
+      const code = /(?:^|HubException: )([a-z_]+): /.exec(error instanceof Error ? error.message : '')?.[1];
       if (code && this.#up) this.handler.refused({ fatal: false, code });
     });
   }
