@@ -29,8 +29,10 @@ func (r *resume) keep(f *frame.Frame, limit int) bool {
 	return r.bytes <= limit
 }
 
-// detach prepares for the client's return.
-func (r *resume) detach() { r.awaiting = true }
+// detach prepares for the client's return. The last Ack may be lost with the
+// transport, and a client whose buffer is full sends nothing new before it has
+// one, so all is acknowledged again.
+func (r *resume) detach() { r.awaiting, r.acked = true, 0 }
 
 // acknowledge forgets what the client has processed.
 func (r *resume) acknowledge(id uint64) {

@@ -248,6 +248,31 @@ func TestResumeWindow(t *testing.T) {
 	})
 }
 
+// TestResumeAcknowledges checks that a client whose acknowledgment was lost gets
+// another: one whose buffer is full would wait for it for ever.
+func TestResumeAcknowledges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, dial, stop := serveMemory(t, hub.Config{Handlers: chat(funcs{})})
+		defer stop()
+		c := newResumer(t, h, "http://hub", signalr.JSON, realtimetest.Options{Dial: dial})
+		defer func() { c.nc.Close() }()
+		c.note(1)
+		lost := c.unsure
+		for len(c.unsure) > 0 && c.read() {
+		}
+		c.unsure = lost // as if it had not come
+		c.nc.Close()
+		c.resume()
+		start := time.Now()
+		for len(c.unsure) > 0 && time.Since(start) < 10*time.Second && c.read() {
+		}
+		within(t, "acknowledgment", time.Since(start), time.Second)
+		if len(c.unsure) > 0 {
+			t.Error("what was processed was not acknowledged again")
+		}
+	})
+}
+
 // TestResumeEnds checks what ends a resumable connection for good.
 func TestResumeEnds(t *testing.T) {
 	for _, tt := range []struct {
