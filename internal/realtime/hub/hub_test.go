@@ -128,7 +128,7 @@ func serveMemory(t *testing.T, cfg hub.Config) (h *hub.Hub, dial func(context.Co
 	go func() { _ = server.Serve(m); close(served) }()
 	return h, m.dial, func() {
 		stopHub()
-		_ = server.Close()
+		_ = server.Shutdown(context.Background()) // waits for answers under way, as the application does
 		<-served
 	}
 }

@@ -210,11 +210,14 @@ func (c *conn) delete(w http.ResponseWriter) error {
 	switch {
 	case st == negotiated || tr != longPolling:
 		return &refusal{status: http.StatusBadRequest, text: "Cannot terminate this connection via the DELETE endpoint."}
-	case st >= closing:
+	case st == closed:
 		return &refusal{status: http.StatusNotFound, text: "No Connection with that ID"}
 	}
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(http.StatusAccepted)
 	c.close(ReasonClient, "")
+	// A client that was told goodbye polls no more, but deletes: nobody has to
+	// wait for its last poll.
+	c.cut()
 	return nil
 }

@@ -153,6 +153,32 @@ func TestLongPollingClose(t *testing.T) {
 	w.want("GET", "", 404, "No Connection with that ID\n")
 }
 
+// TestLongPollingDrain checks that a hub which stops does not wait for clients that
+// have heard of it and left, as the official one leaves: by DELETE, without a poll.
+func TestLongPollingDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, dial, stop := serveMemory(t, hub.Config{Handlers: chat(funcs{})})
+		w := newWeb(t, h, "http://hub", realtimetest.Options{Dial: dial})
+		w.want("GET", "", 200, "")
+		w.want("POST", hello, 200, "")
+		w.want("GET", "", 200, "{}\x1e")
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			w.want("GET", "", 200, `{"type":7,"error":"The server is shutting down.","allowReconnect":true}`+"\x1e")
+			w.want("DELETE", "", 202, "")
+			w.http.CloseIdleConnections()
+		}()
+		synctest.Wait()
+		start := time.Now()
+		stop()
+		<-left
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("drained in %v", d)
+		}
+	})
+}
+
 func TestLongPollingTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan string, 1)
