@@ -8,7 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ARGS ?=
 
-.PHONY: help run build check test test-go test-web test-e2e bench clean
+.PHONY: help run build check test test-go test-web test-realtime test-e2e bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12 | sed 's/^/  make /'
@@ -36,7 +36,7 @@ check: web/node_modules/.ready ## the quick gate: format, vet, staticcheck, arch
 
 test: ## every test there is: Go with -race, web, the real binary, real browsers
 	@scripts/setup.sh test
-	@$(MAKE) --no-print-directory check test-web build test-go test-e2e
+	@$(MAKE) --no-print-directory check test-web build test-go test-realtime test-e2e
 
 test-go: ## Go tests, with the race detector
 	@CAUSEWAY_TEST_COTURN=1 go test -race -timeout 10m ./...
@@ -46,6 +46,9 @@ test-web: web/node_modules/.ready ## unit tests of the front end
 
 test-e2e: build ## browser tests against bin/causeway
 	@scripts/e2e.sh
+
+test-realtime: build ## the realtime service by unmodified SignalR clients, in Node and in Chromium
+	@scripts/e2e.sh web/realtime/*.test.mjs
 
 bench: build ## start-up, realtime service, memory of a 1 GB transfer: half an hour or so (docs/benchmarks.md)
 	@bin/causeway bench start

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"causeway/internal/realtime"
+	"causeway/internal/realtime/hub/query"
 
 	"github.com/gobwas/ws"
 )
@@ -69,7 +70,7 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request) {
 
 // request is a client's request after the checks that all requests pass.
 type request struct {
-	query query
+	query query.Query
 	space *space
 	who   identity
 }
@@ -80,13 +81,13 @@ func (h *Hub) authorize(r *http.Request) (request, error) {
 	if len(r.URL.RawQuery) > maxConnect {
 		return req, &refusal{status: http.StatusRequestURITooLong, text: "query too long"}
 	}
-	if req.query, err = readQuery(r.URL.RawQuery); err != nil {
+	if req.query, err = query.Parse(r.URL.RawQuery); err != nil {
 		return req, &refusal{status: http.StatusBadRequest, text: err.Error()}
 	}
-	if !hubName.MatchString(req.query.hub) {
+	if !hubName.MatchString(req.query.Hub) {
 		return req, &refusal{status: http.StatusBadRequest, text: "invalid hub name"}
 	}
-	token := req.query.token
+	token := req.query.Token
 	if a := r.Header.Get("Authorization"); a != "" {
 		scheme, value, _ := strings.Cut(a, " ")
 		if !strings.EqualFold(scheme, "Bearer") {
@@ -96,10 +97,10 @@ func (h *Hub) authorize(r *http.Request) (request, error) {
 	}
 	if who := h.known(&req.query, token); who != nil {
 		req.who = *who
-	} else if req.who, err = h.authenticate(token, req.query.hub); err != nil {
+	} else if req.who, err = h.authenticate(token, req.query.Hub); err != nil {
 		return req, &refusal{status: http.StatusUnauthorized, text: "invalid or expired access token", label: "token"}
 	}
-	if req.space = h.space(req.query.hub); req.space == nil {
+	if req.space = h.space(req.query.Hub); req.space == nil {
 		return req, &refusal{status: http.StatusNotFound, text: "no such hub"}
 	}
 	return req, nil
@@ -107,9 +108,9 @@ func (h *Hub) authorize(r *http.Request) (request, error) {
 
 // known is the identity that the same token has shown moments ago, in negotiate;
 // it saves half of the cryptography of connecting.
-func (h *Hub) known(q *query, token string) *identity {
-	c := h.find(q.id)
-	if c == nil || c.space.name != q.hub {
+func (h *Hub) known(q *query.Query, token string) *identity {
+	c := h.find(q.ID)
+	if c == nil || c.space.name != q.Hub {
 		return nil
 	}
 	c.mu.Lock()
@@ -205,7 +206,7 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	version := 0
-	if v := req.query.version; v != "" {
+	if v := req.query.Version; v != "" {
 		if version, err = strconv.Atoi(v); err != nil {
 			return writeJSON(w, map[string]string{"error": "The client requested a non-integer protocol version."})
 		}
@@ -226,7 +227,7 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) error {
 			n.AvailableTransports = append(n.AvailableTransports, t.transferFormats)
 		}
 	}
-	if req.query.resume && req.who.allows(webSockets) && h.cfg.Limits.ResumeBytes > 0 {
+	if req.query.Resume && req.who.allows(webSockets) && h.cfg.Limits.ResumeBytes > 0 {
 		n.UseStatefulReconnect = true
 		c.mu.Lock()
 		c.resume = &resume{}
@@ -273,7 +274,7 @@ func (h *Hub) connect(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	isWS := r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
-	if req.query.id == "" {
+	if req.query.ID == "" {
 		if !isWS {
 			return &refusal{status: http.StatusBadRequest, text: "Connection ID required"}
 		}
@@ -290,7 +291,7 @@ func (h *Hub) connect(w http.ResponseWriter, r *http.Request) error {
 		}
 		return nil
 	}
-	c := h.find(req.query.id)
+	c := h.find(req.query.ID)
 	if c == nil || c.space != req.space {
 		return &refusal{status: http.StatusNotFound, text: "No Connection with that ID"}
 	}
@@ -311,12 +312,12 @@ func (h *Hub) connect(w http.ResponseWriter, r *http.Request) error {
 // resumable finds the connection that a WebSocket request with an expired token
 // wants to resume.
 func (h *Hub) resumable(r *http.Request) *conn {
-	q, err := readQuery(r.URL.RawQuery)
-	if err != nil || q.id == "" || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+	q, err := query.Parse(r.URL.RawQuery)
+	if err != nil || q.ID == "" || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		return nil
 	}
-	c := h.find(q.id)
-	if c == nil || c.space.name != q.hub {
+	c := h.find(q.ID)
+	if c == nil || c.space.name != q.Hub {
 		return nil
 	}
 	c.mu.Lock()
@@ -353,7 +354,7 @@ func (c *conn) attach(l link, t transport, req *request) (old link, err error) {
 	}
 	c.proof = nil
 	c.info.User, c.info.Claims = strings.Clone(req.who.user), req.who.claims
-	c.info.Query = strings.Clone(req.query.rest)
+	c.info.Query = strings.Clone(req.query.Rest)
 	patience := c.hub.cfg.Timing.Handshake
 	if req.who.handshake > 0 {
 		patience = time.Duration(req.who.handshake) * time.Second
