@@ -53,6 +53,7 @@ type App struct {
 	hub       *hub.Hub      // our own, for signaling; nil: not served
 	service   *service      // for other applications; nil: not offered
 	http      *http.Server
+	requests  requests // all but probes
 	tls       *tls.Config // nil: plain HTTP
 }
 
@@ -94,8 +95,9 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("listen: %w", err)
 	}
 	proxies := httpx.Proxies{Trusted: cfg.TrustedProxy}
-	mux := http.NewServeMux()
-	a.ops.Routes(mux)
+	mux, probed := http.NewServeMux(), http.NewServeMux()
+	a.ops.Routes(probed)
+	probed.Handle("/", a.requests.count(mux))
 	if cfg.Realtime || o.RealtimeOnly {
 		reg := prometheus.WrapRegistererWith(prometheus.Labels{"service": "realtime"}, a.ops.Registry)
 		if a.service, err = newService(ctx, cfg, o, proxies.Client, reg, a.log.With("part", "realtime")); err != nil {
@@ -113,7 +115,7 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	a.http = &http.Server{
-		Handler:           httpx.SecurityHeaders(proxies, mux),
+		Handler:           httpx.SecurityHeaders(proxies, probed),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -321,10 +323,12 @@ func (a *App) serve(l net.Listener) error {
 	return nil
 }
 
-// shutdown ends the HTTP server, as gently as DrainTimeout allows.
+// shutdown waits for requests that are being answered, as long as DrainTimeout allows,
+// and ends the HTTP server.
 func (a *App) shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.DrainTimeout)
 	defer cancel()
+	a.requests.wait(ctx)
 	err := a.http.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) { // requests that would not end
 		err = a.http.Close()

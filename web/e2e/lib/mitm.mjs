@@ -36,6 +36,12 @@ function attack(mode) {
   const ends = {};
   const other = { host: 'guest', guest: 'host' };
   window.seen = [];
+  // Patient: nothing is passed on before both sides have shown what they have.
+  const spoken = new Set();
+  let passOn;
+  const bothSpoke = new Promise((resolve) => {
+    passOn = resolve;
+  });
   for (const side of ['host', 'guest']) {
     const pc = new RTCPeerConnection({ iceServers: [] });
     const end = (ends[side] = { pc, channels: {}, work: Promise.resolve() });
@@ -48,6 +54,8 @@ function attack(mode) {
       });
       channel.onmessage = async ({ data }) => {
         window.seen.push({ from: side, label, text: typeof data === 'string' ? data : `${data.byteLength} bytes` });
+        if (spoken.add(side).size === 2) passOn();
+        await bothSpoke;
         const target = ends[mode === 'reflect' ? side : other[side]].channels[label];
         await target.opened;
         if (target.readyState === 'open') target.send(data);
