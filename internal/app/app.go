@@ -53,7 +53,7 @@ type App struct {
 	hub       *hub.Hub      // our own, for signaling; nil: not served
 	service   *service      // for other applications; nil: not offered
 	http      *http.Server
-	requests  requests // all but probes
+	requests  requests    // all but probes
 	tls       *tls.Config // nil: plain HTTP
 }
 
