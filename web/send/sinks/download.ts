@@ -61,7 +61,8 @@ export class DownloadSink implements ByteSink {
       if (this.#failed) throw this.#failed;
       this.#frame = document.createElement('iframe');
       this.#frame.hidden = true;
-      this.#frame.src = `/download/${this.#id}/${encodeURIComponent(this.name)}`;
+      // Without the name: should the worker be gone, the server gets this request.
+      this.#frame.src = `/download/${this.#id}`;
       document.body.append(this.#frame);
       await this.#pulled();
     } finally {
