@@ -8,7 +8,7 @@ import { intercept } from './lib/mitm.mjs';
 import { scenario } from './lib/scenario.mjs';
 
 const mib = 2 ** 20;
-const done = (...peers) => Promise.all(peers.map((peer) => peer.shown('done', 60_000)));
+const done = (...peers) => Promise.all(peers.map((peer) => peer.shown('done', 240_000)));
 
 scenario('names are cleaned on the sender’s side, and shown and stored clean', async (scene) => {
   const server = await scene.serve();

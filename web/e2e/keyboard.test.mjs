@@ -68,7 +68,7 @@ scenario('all the way with Tab, Enter and Space', async (scene) => {
   await receiver.shown('accept');
   await tabTo(receiver, 'Accept', ({ testid }) => testid === 'accept');
   await receiver.page.keyboard.press('Enter');
-  await Promise.all([sender.shown('done', 60_000), receiver.shown('done', 60_000)]);
+  await Promise.all([sender.shown('done', 240_000), receiver.shown('done', 240_000)]);
   assert.deepEqual(await receiver.page.evaluate(pickedDigests), { [file.name]: file.sha256 });
 
   assert.match(await announced(sender), /Send this link/);

@@ -49,7 +49,7 @@ for (const kind of ['chromium', 'firefox']) {
       await assertInsecure(sender);
       await receiver.visit(link, query);
       await receiver.accept();
-      await Promise.all([sender.shown('done', 60_000), receiver.shown('done', 60_000)]);
+      await Promise.all([sender.shown('done', 240_000), receiver.shown('done', 240_000)]);
       assert.deepEqual([await sender.path(), await receiver.path()], [path, path]);
       const got = await receiver.landed(file.size);
       assert.deepEqual([got.name, got.sha256], [file.name, file.sha256]);

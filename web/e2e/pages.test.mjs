@@ -13,7 +13,7 @@ const mib = 2 ** 20;
 const gated = [stubPickers, gateWrites];
 
 const openGate = (peer) => peer.page.evaluate(() => window.openGate());
-const done = (...peers) => Promise.all(peers.map((peer) => peer.shown('done', 60_000)));
+const done = (...peers) => Promise.all(peers.map((peer) => peer.shown('done', 240_000)));
 /** A receiver's disk stands still: some bytes have come, and no more will. */
 const stalled = (peer) => peer.page.waitForFunction(() => window.writes > 1);
 

@@ -14,7 +14,7 @@ export async function within(ms, describe, promise) {
 }
 
 /** Calls `probe` until it returns something truthy, and returns that. For what has no event, such as /proc. */
-export async function until(what, probe, { ms = 15_000, every = 50 } = {}) {
+export async function until(what, probe, { ms = 90_000, every = 50 } = {}) {
   const end = Date.now() + ms;
   for (;;) {
     const found = await probe();

@@ -62,7 +62,7 @@ export class HubClient {
     this.#waiting.add(look);
     look();
     try {
-      return await within(10_000, () => `no ${what} in ${JSON.stringify(list)}`, promise);
+      return await within(60_000, () => `no ${what} in ${JSON.stringify(list)}`, promise);
     } finally {
       this.#waiting.delete(look);
     }
@@ -79,7 +79,7 @@ export class HubClient {
   /** The error text of an invocation that must fail, as the server wrote it. */
   async refusal(method, ...args) {
     try {
-      await within(10_000, () => `${method} was not answered`, this.hub.invoke(method, ...args));
+      await within(60_000, () => `${method} was not answered`, this.hub.invoke(method, ...args));
     } catch (error) {
       return error.message;
     }

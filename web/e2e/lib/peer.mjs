@@ -91,7 +91,7 @@ export class Peer {
   }
 
   /** Waits until the element with this test id shows; an error of the page that shows first is this method's. */
-  async shown(testid, ms = 20_000) {
+  async shown(testid, ms = 120_000) {
     const wanted = this.id(testid).first();
     if (testid === 'error') return wanted.waitFor({ state: 'visible', timeout: ms });
     const error = this.id('error').first();
@@ -106,7 +106,7 @@ export class Peer {
   }
 
   /** Waits for words in what the page shows. */
-  async says(pattern, ms = 20_000) {
+  async says(pattern, ms = 120_000) {
     const source = [pattern.source, pattern.flags];
     try {
       await this.page.waitForFunction(([s, f]) => new RegExp(s, f).test(document.body.innerText), source, { timeout: ms });
@@ -135,7 +135,7 @@ export class Peer {
   }
 
   /** The first download, on disk: {name, path, sha256}. */
-  async downloaded(ms = 30_000) {
+  async downloaded(ms = 180_000) {
     const download = await within(ms, () => `${this.name}: no download began`, this.#download.promise);
     const path = await within(ms, () => `${this.name}: the download did not end`, download.path());
     return { name: download.suggestedFilename(), path, sha256: await sha256Of(path) };

@@ -47,7 +47,7 @@ export class Run {
   }
 
   /** Resolves with what `look` finds in the output; rejects when the program ends before. */
-  async output(what, look, ms = 10_000) {
+  async output(what, look, ms = 60_000) {
     const { promise, resolve, reject } = deferred();
     const watch = () => {
       const found = look(this);
@@ -63,12 +63,12 @@ export class Run {
     }
   }
 
-  async finished(ms = 10_000) {
+  async finished(ms = 60_000) {
     return within(ms, () => `${this} did not end:\n${this.stderr}`, this.ended);
   }
 
   /** Ends it for sure; fails if it doesn't go by itself. */
-  async stop(signal = 'SIGTERM', ms = 15_000) {
+  async stop(signal = 'SIGTERM', ms = 60_000) {
     if (!this.exit) this.child.kill(signal);
     try {
       return await this.finished(ms);

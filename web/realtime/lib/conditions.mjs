@@ -1,7 +1,7 @@
 /** Waiting for what happens, never for time. */
 
 /** How long anything may take on a busy machine. */
-export const patience = 60_000;
+export const patience = 180_000;
 
 /** Rejects with `what()` unless `promise` settles in time. */
 export async function within(what, promise, ms = patience) {
