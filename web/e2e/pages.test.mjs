@@ -170,7 +170,7 @@ for (const by of ['sender', 'receiver']) {
     assert.match(await sender.errorText(), by === 'sender' ? /cancelled by you/ : /has cancelled/);
     await openGate(receiver);
     await until('the file is removed', async () => Object.keys(await receiver.page.evaluate(pickedSizes)).length === 0);
-    await receiver.press('Try again');
+    await receiver.tryAgain();
     await receiver.accept();
     await done(sender, receiver);
     assert.deepEqual(await receiver.page.evaluate(pickedDigests), { [file.name]: file.sha256 });

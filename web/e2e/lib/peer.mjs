@@ -119,6 +119,12 @@ export class Peer {
     return this.page.evaluate(() => document.body.innerText).catch((e) => `(no text: ${e.message})`);
   }
 
+  /** Presses "Try again", and waits until the page has left what it said before. */
+  async tryAgain() {
+    await this.press('Try again');
+    await this.id('error').first().waitFor({ state: 'hidden', timeout: 120_000 });
+  }
+
   /** Presses the first button whose name matches. */
   async press(name) {
     await this.page.getByRole('button', { name }).first().click();
