@@ -16,7 +16,7 @@ class Flow {
         this.swallowed += chunk.length;
         return;
       }
-      const part = chunk.subarray(0, this.limit - this.passed);
+      const part = chunk.subarray(0, Math.max(this.limit - this.passed, 0));
       this.passed += part.length;
       const more = to.write(part);
       if (this.passed >= this.limit) cut();

@@ -53,8 +53,21 @@ async function drained(scene, proxy, options) {
   assert.deepEqual(await client.received(1), [['hello again']]);
 }
 
-const count = 400; // messages each way
+const wave = 50; // messages each way
 const padding = 'p'.repeat(200);
+const upTo = (n) => Array.from({ length: n }, (_, i) => i);
+
+/** Sends waves of messages both ways, without waiting for their arrival, until all cuts have happened: the number of messages, and of waves. */
+async function waves({ app }, proxy, client, cuts) {
+  const going = [];
+  let n = 0;
+  for (let i = 0; n < 8 * wave || (proxy.sockets.length <= cuts && n < 100 * wave); i++, n += wave) {
+    going.push(client.burst('count', n, wave, padding), client.invoke('first', i).then(({ result }) => assert.equal(result, i)));
+    for (let j = 0; j < wave; j++) await app.send('groups/burst', n + j, padding);
+  }
+  await Promise.all(going);
+  return n;
+}
 
 async function cut(scene, proxy, options) {
   const { app, place } = scene;
@@ -64,23 +77,12 @@ async function cut(scene, proxy, options) {
   const client = await place.started({ url: app.url({ user: 'ann' }), ...options });
   const id = client.connectionId;
   await app.call('PUT', `groups/burst/connections/${id}`);
-  const sending = client.burst('count', 0, count, padding);
-  const asking = (async () => {
-    const results = [];
-    for (let i = 0; i < 20; i++) results.push((await client.invoke('first', `${i} ${padding}`)).result?.split(' ')[0]);
-    return results;
-  })();
-  for (let i = 0; i < count; i++) await app.send('groups/burst', i, padding);
-  await sending;
-  assert.deepEqual(await asking, Array.from({ length: 20 }, (_, i) => String(i)));
+  const n = await waves(scene, proxy, client, cuts);
   await app.send('groups/burst', 'end');
   assert.deepEqual(await client.invoke('first', 'end'), { result: 'end' });
 
-  const numbers = Array.from({ length: count }, (_, i) => i);
-  const down = (await client.received(count + 1)).map(([i]) => i);
-  assert.deepEqual(down, [...numbers, 'end']);
-  const up = (await app.invocations('count', id, count)).map(([i]) => i);
-  assert.deepEqual(up, numbers);
+  assert.deepEqual((await client.received(n + 1)).map(([i]) => i), [...upTo(n), 'end']);
+  assert.deepEqual((await app.invocations('count', id, n)).map(([i]) => i), upTo(n));
   assert.equal(proxy.sockets.length, cuts + 1, 'each of the cuts happened');
   assert.deepEqual(await client.allStates(), [], 'the client noticed nothing');
   assert.equal(await client.id(), id);
