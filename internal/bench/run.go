@@ -248,8 +248,8 @@ func (b *bench) rest(ctx context.Context, hub *subject) error {
 }
 
 // window is how many messages each connection has on their way when a server is
-// saturated. Messages then wait in sockets, and a server that can may handle
-// several at once.
+// saturated, and how many a client then writes at once, as clients do that have a
+// queue. A server that can may handle several of them at once.
 const window = 8
 
 // addressed compares sends of 1.5 KB with the yardsticks, in turns.
@@ -274,7 +274,7 @@ func (b *bench) addressed(ctx context.Context, hub *subject) error {
 			for _, s := range all {
 				l := load.Load{Kind: load.Send, Size: PeerSize, Rate: b.scale.rate, Fan: 1, To: partners(s.conns), Warmup: b.scale.warmup, Duration: b.scale.duration}
 				if scenario == Saturated {
-					l.Rate, l.InFlight = 0, window*len(s.conns)
+					l.Rate, l.InFlight, l.Batch = 0, window*len(s.conns), window
 				}
 				if err := b.measure(ctx, s, trial{scenario, round + 1, l}); err != nil {
 					return err

@@ -260,10 +260,13 @@ func (l *Loop) sweep() {
 	}
 }
 
-// say makes from send a message that was due at the given time.
-func (l *Loop) say(from *Conn, kind Kind, to *Conn, payload []byte, due int64) {
+// say makes from send n messages, in one write, that were due at the given time.
+func (l *Loop) say(from *Conn, kind Kind, to *Conn, payload []byte, due int64, n int) {
 	stamp(payload, due)
-	l.scratch = from.dialect.Append(l.scratch[:0], from, kind, to, payload)
+	l.scratch = l.scratch[:0]
+	for range n {
+		l.scratch = from.dialect.Append(l.scratch, from, kind, to, payload)
+	}
 	l.write(from, l.scratch)
 }
 

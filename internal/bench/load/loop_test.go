@@ -57,6 +57,7 @@ func TestRuns(t *testing.T) {
 	for name, load := range map[string]Load{
 		"paced":     {Kind: Send, Rate: 2000, Fan: 1, To: conns},
 		"saturated": {Kind: Send, InFlight: 20, Fan: 1, To: conns},
+		"batched":   {Kind: Send, InFlight: 40, Batch: 4, Fan: 1, To: conns},
 		"broadcast": {Kind: Broadcast, InFlight: 2, Fan: 50},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,9 +19,11 @@ type Load struct {
 	// next one be sent.
 	Rate     float64
 	InFlight int
-	Fan      int     // how many connections receive each message
-	From     []*Conn // send in turn
-	To       []*Conn // are addressed in turn, by kinds that address somebody
+	// Batch is how many messages a sender writes at once when saturating; 0 is 1.
+	Batch int
+	Fan   int     // how many connections receive each message
+	From  []*Conn // send in turn
+	To    []*Conn // are addressed in turn, by kinds that address somebody
 	// Warmup comes before Duration; only the latter is measured.
 	Warmup, Duration time.Duration
 	// Sample returns the server's CPU time so far. It is called at the beginning
@@ -85,13 +87,14 @@ func (l *Loop) Run(ctx context.Context, load Load) (*Result, error) {
 	if err := l.round(ctx); err != nil {
 		return nil, err
 	}
+	load.Batch = max(load.Batch, 1)
 	r := &run{Load: &load, l: l, result: &Result{}, payload: newPayload(load.Size), base: l.now}
 	l.received = r.received
 	defer func() { l.received = func(*Conn, int64) {} }()
 	failed := l.Failed
 	if load.Rate == 0 {
-		for range load.InFlight {
-			r.send(l.now)
+		for range max(load.InFlight/load.Batch, 1) {
+			r.send(l.now, load.Batch)
 		}
 	}
 	for !r.ended {
@@ -124,7 +127,7 @@ func (r *run) pace() {
 		if due > r.l.now {
 			return
 		}
-		if !r.send(due) {
+		if !r.send(due, 1) {
 			return
 		}
 		if r.begin > 0 {
@@ -133,38 +136,36 @@ func (r *run) pace() {
 	}
 }
 
-// send sends one message from the next sender that can. It returns false if none can.
-func (r *run) send(due int64) bool {
+// send sends n messages from the next sender that can. It returns false if none can.
+func (r *run) send(due int64, n int) bool {
 	for range r.From {
 		c := r.From[r.from]
 		r.from = (r.from + 1) % len(r.From)
 		if !c.open || c.busy {
 			continue
 		}
-		r.sendFrom(c, due)
+		to := c
+		if len(r.To) > 0 {
+			to = r.To[r.to]
+			r.to = (r.to + 1) % len(r.To)
+		}
+		r.l.say(c, r.Kind, to, r.payload, due, n)
+		r.sent += uint64(n)
 		return true
 	}
 	return false
 }
 
-func (r *run) sendFrom(c *Conn, due int64) {
-	to := c
-	if len(r.To) > 0 {
-		to = r.To[r.to]
-		r.to = (r.to + 1) % len(r.To)
-	}
-	r.l.say(c, r.Kind, to, r.payload, due)
-	r.sent++
-}
-
-// received counts a delivery, and answers it if the run saturates.
+// received counts a delivery. If the run saturates, messages that have arrived
+// everywhere make others be sent.
 func (r *run) received(_ *Conn, due int64) {
 	r.arrived++
+	now := int64(time.Since(r.l.start))
 	if r.begin > 0 && due >= r.begin {
-		r.result.Latency.Add(time.Duration(int64(time.Since(r.l.start)) - due))
+		r.result.Latency.Add(time.Duration(now - due))
 	}
-	if r.Rate == 0 && !r.ended && r.arrived%uint64(r.Fan) == 0 {
-		r.send(int64(time.Since(r.l.start)))
+	if r.Rate == 0 && !r.ended && r.arrived%uint64(r.Fan*r.Batch) == 0 {
+		r.send(now, r.Batch)
 	}
 }
 
@@ -227,7 +228,7 @@ func (l *Loop) stamps(c *Conn, message []byte) {
 func (l *Loop) Prepare(ctx context.Context, kind Kind, from, to []*Conn) error {
 	payload := newPayload(0)
 	for i, c := range from {
-		l.say(c, kind, to[i], payload, 0)
+		l.say(c, kind, to[i], payload, 0, 1)
 		if i%burst == burst-1 {
 			if err := l.Wait(ctx, 10*time.Millisecond); err != nil {
 				return err
