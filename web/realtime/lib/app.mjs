@@ -79,6 +79,7 @@ export class App {
         response.destroy();
       });
     });
+    app.server.keepAliveTimeout = 0; // else Node closes a connection just when the service uses it again
     app.server.listen(0, '127.0.0.1');
     await once(app.server, 'listening');
     app.origin = `http://127.0.0.1:${app.server.address().port}`;
