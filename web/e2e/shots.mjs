@@ -17,7 +17,7 @@ const mib = 2 ** 20;
 
 async function files(scene) {
   const place = await scene.directory();
-  return Promise.all([makeFile(place, 'Summer in Brittany.mp4', 21 * mib + 600_000), makeFile(place, 'Packing list.pdf', 180_000)]);
+  return Promise.all([makeFile(place, 'Summer in Brittany.mp4', 64 * mib + 600_000), makeFile(place, 'Packing list.pdf', 180_000)]);
 }
 
 /** One state: its name, and what leads there; it returns the pages to take pictures of, by name. */
@@ -42,9 +42,9 @@ const states = {
   direct: (stage) => transferring(stage, ''),
   relay: (stage) => transferring(stage, 'relay=only'),
   async done(stage) {
-    const [sender, receiver] = await pair(stage, '');
+    const [sender, receiver] = await pair({ ...stage, files: stage.files.slice(1) }, '');
     await receiver.accept();
-    await Promise.all([sender.shown('done', 60_000), receiver.shown('done', 60_000)]);
+    await Promise.all([sender.shown('done', 180_000), receiver.shown('done', 180_000)]);
     return { 'sender-done': sender, 'receiver-done': receiver };
   },
   async cancelled(stage) {
@@ -81,13 +81,13 @@ async function pair({ page, server, files }, query) {
 
 function progressed({ page }, percent) {
   const reached = (want) => Number(document.querySelector('[data-testid=progress]')?.getAttribute('aria-valuenow')) >= want;
-  return page.waitForFunction(reached, percent, { timeout: 60_000 });
+  return page.waitForFunction(reached, percent, { timeout: 120_000 });
 }
 
 async function transferring(stage, query) {
   const [sender, receiver] = await pair(stage, query);
   await receiver.accept();
-  await Promise.all([progressed(receiver, 45), sender.shown('path'), receiver.shown('path')]);
+  await Promise.all([progressed(receiver, 25), sender.shown('path'), receiver.shown('path')]);
   const path = query ? 'relay' : 'direct';
   return { [`sender-${path}`]: sender, [`receiver-${path}`]: receiver };
 }
@@ -103,12 +103,17 @@ async function readme(scene, server, picked) {
   await writeFile(join(dir, 'readme.png'), await sheet.page.screenshot());
 }
 
-async function shoot(scene, server, picked, state, size, colorScheme) {
-  const page = (name) => scene.page(name, { viewport: sizes[size], colorScheme, reducedMotion: 'reduce' });
-  const pages = await states[state]({ page, server, files: picked });
-  await Promise.all(
-    Object.entries(pages).map(([name, peer]) => peer.page.screenshot({ path: join(dir, `${name}-${size}-${colorScheme}.png`), fullPage: true })),
-  );
+/** All sizes and colours of one state's pages. */
+async function shoot(pages) {
+  for (const [name, { page }] of Object.entries(pages)) {
+    for (const [size, viewport] of Object.entries(sizes)) {
+      await page.setViewportSize(viewport);
+      for (const colorScheme of ['light', 'dark']) {
+        await page.emulateMedia({ colorScheme });
+        await page.screenshot({ path: join(dir, `${name}-${size}-${colorScheme}.png`), fullPage: true });
+      }
+    }
+  }
 }
 
 const scene = await Scene.open();
@@ -118,7 +123,8 @@ try {
   const picked = await files(scene);
   for (const state of Object.keys(states)) {
     if (only.length > 0 && !only.includes(state)) continue;
-    for (const size of Object.keys(sizes)) for (const scheme of ['light', 'dark']) await shoot(scene, server, picked, state, size, scheme);
+    const page = (name) => scene.page(name, { viewport: sizes.desktop, reducedMotion: 'reduce' });
+    await shoot(await states[state]({ page, server, files: picked }));
     await scene.closePages();
   }
   if (only.length === 0 || only.includes('readme')) await readme(scene, server, picked);
