@@ -44,10 +44,13 @@ async function tabTo(peer, what, match) {
 }
 
 async function pickByKeyboard(sender, origin, path) {
+  // Listened for from the start: the browser is told to hand the chooser over, which must have arrived before the key.
+  const chosen = sender.page.waitForEvent('filechooser', { timeout: 120_000 });
   await sender.page.goto(origin);
   await sender.page.getByTestId('files').waitFor({ state: 'attached' });
   await tabTo(sender, 'the files', ({ testid }) => testid === 'files');
-  const [chooser] = await Promise.all([sender.page.waitForEvent('filechooser'), sender.page.keyboard.press('Space')]);
+  await sender.page.keyboard.press('Space');
+  const chooser = await chosen;
   await chooser.setFiles([path]);
   sender.link = await sender.readLink();
 }

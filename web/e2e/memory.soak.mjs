@@ -48,6 +48,7 @@ async function measure(scene, { kind, sink, file }) {
   await receiver.visit(link, sink === 'download' ? 'sink=download' : '');
   await receiver.shown('accept');
 
+  await receiver.browser.unobserved();
   const before = { sender: pss(sender.browser.pid), receiver: pss(receiver.browser.pid) };
   const watches = { sender: watchPss(sender.browser.pid), receiver: watchPss(receiver.browser.pid) };
   const start = performance.now();

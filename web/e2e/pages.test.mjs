@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { until } from './lib/conditions.mjs';
 import { post } from './lib/hubclient.mjs';
-import { gateWrites, pickedDigests, pickedSizes, stubPickers } from './lib/pickers.mjs';
+import { gateWrites, nothingKept, pickedDigests, pickedSizes, stubPickers } from './lib/pickers.mjs';
 import { Proxy } from './lib/proxy.mjs';
 import { scenario } from './lib/scenario.mjs';
 import { readZip } from './lib/zip.mjs';
@@ -90,7 +90,7 @@ scenario('the sender closes the page before and during a transfer', async (scene
   await sender.page.close({ runBeforeUnload: false });
   await waiting.says(/The sender is away/);
   assert.match(await receiver.errorText(), /connection was lost|cancelled/i);
-  assert.deepEqual(await receiver.page.evaluate(pickedSizes), {}, 'nothing is kept');
+  await nothingKept(receiver);
 });
 
 scenario('links that lead nowhere say why', async (scene) => {
@@ -169,7 +169,7 @@ for (const by of ['sender', 'receiver']) {
     assert.match(await receiver.errorText(), by === 'sender' ? /The sender has cancelled/ : /You have cancelled/);
     assert.match(await sender.errorText(), by === 'sender' ? /cancelled by you/ : /has cancelled/);
     await openGate(receiver);
-    await until('the file is removed', async () => Object.keys(await receiver.page.evaluate(pickedSizes)).length === 0);
+    await nothingKept(receiver);
     await receiver.tryAgain();
     await receiver.accept();
     await done(sender, receiver);
@@ -239,7 +239,7 @@ scenario('the file changes while it is sent', async (scene) => {
   await openGate(receiver);
   assert.match(await receiver.errorText(), /can’t be read any more/);
   assert.match(await sender.errorText(), /changed, moved or deleted/);
-  assert.deepEqual(await receiver.page.evaluate(pickedSizes), {}, 'nothing is kept');
+  await nothingKept(receiver);
 });
 
 scenario('without a relay, too', async (scene) => {

@@ -19,11 +19,12 @@ function pair(files: SourceFile[], taps: { host?: Taps; guest?: Taps } = {}) {
 type Pair = ReturnType<typeof pair>;
 
 async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 20_000; i++) {
-    if (condition()) return;
+  // Hashes may be calculated on another thread, which no number of turns waits for.
+  const end = Date.now() + 25_000;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error('it never came');
     await turn();
   }
-  throw new Error('it never came');
 }
 
 async function offered(p: Pair): Promise<void> {

@@ -2,6 +2,7 @@
  * Scripts for pages: a picker can't be clicked by a test, so it gives a file or folder of the origin's private file
  * system, which is written by the same calls as the user's own. Nothing else is replaced.
  */
+import { until } from './conditions.mjs';
 
 /** `window.picked` is the handle that was given last. */
 export function stubPickers() {
@@ -62,4 +63,9 @@ export async function pickedDigests() {
     digests[handle.name] = [...new Uint8Array(sum)].map((b) => b.toString(16).padStart(2, '0')).join('');
   }
   return digests;
+}
+
+/** Waits until nothing is left of what a receiver had begun to store; a page tells its user first, and then cleans up. */
+export async function nothingKept(receiver) {
+  await until(`${receiver.name} keeps nothing`, async () => Object.keys(await receiver.page.evaluate(pickedSizes)).length === 0);
 }
