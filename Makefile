@@ -53,7 +53,7 @@ test-realtime: build ## the realtime service by unmodified SignalR clients, in N
 bench: build ## start-up, realtime service, memory of a 1 GB transfer: half an hour or so (docs/benchmarks.md)
 	@bin/causeway bench start
 	@bin/causeway bench realtime
-	@CAUSEWAY_E2E_TIMEOUT=1800000 scripts/e2e.sh web/e2e/memory.soak.mjs
+	@CAUSEWAY_E2E_TIMEOUT=5400000 scripts/e2e.sh web/e2e/memory.soak.mjs
 
 clean: ## remove what was built
 	@rm -rf bin web/node_modules

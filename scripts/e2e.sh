@@ -2,8 +2,31 @@
 # Runs the browser tests against bin/causeway, in a network namespace of their own: loopback, and a
 # LAN with one address (10.77.0.1), so that no packet leaves and no port is taken. Where namespaces
 # can't be made, they run on the machine's own network; the tests of a LAN need an address there.
+#   scripts/e2e.sh [FILE…]    without files: all of web/e2e
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+run() {
+  node --test --test-concurrency=1 --test-timeout="${CAUSEWAY_E2E_TIMEOUT:-1200000}" "$@"
+}
+
+# The transfers of 200 MiB take half of the time, the other tests mostly wait: so they run side by side.
+run_all() {
+  local big=web/e2e/transfer.test.mjs said others status=0
+  said=$(mktemp)
+  mapfile -t others < <(printf '%s\n' web/e2e/*.test.mjs | grep -vx "$big")
+  run "$big" >"$said" 2>&1 &
+  local pid=$!
+  run "${others[@]}" || status=$?
+  wait "$pid" || status=$?
+  cat "$said"
+  rm "$said"
+  return "$status"
+}
+
+run_these() {
+  if [ $# -gt 0 ]; then run "$@"; else run_all; fi
+}
 
 if [ "${1:-}" = inside ]; then
   shift
@@ -15,15 +38,14 @@ if [ "${1:-}" = inside ]; then
   ip link set lan1 up
   ip route add default via 10.77.0.254 dev lan0
   export CAUSEWAY_E2E_LAN=10.77.0.1
-  exec node --test --test-concurrency=1 --test-timeout=${CAUSEWAY_E2E_TIMEOUT:-600000} "$@"
+  run_these "$@"
+  exit
 fi
 
-tests=("$@")
-[ ${#tests[@]} -gt 0 ] || tests=(web/e2e/*.test.mjs)
 flags=(-n)
 [ "$(id -u)" = 0 ] || flags=(-rn)
 if unshare "${flags[@]}" true 2>/dev/null; then
-  exec unshare "${flags[@]}" "$0" inside "${tests[@]}"
+  exec unshare "${flags[@]}" "$0" inside "$@"
 fi
 echo 'e2e: no network namespace can be made here; the tests run on the network of this machine' >&2
-exec node --test --test-concurrency=1 --test-timeout=${CAUSEWAY_E2E_TIMEOUT:-600000} "${tests[@]}"
+run_these "$@"
