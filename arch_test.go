@@ -37,6 +37,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/realtime/hub/usergroup": {nil, nil},
 	"internal/realtime/realtimetest":  {[]string{"internal/realtime", "internal/signalr"}, []string{"github.com/gobwas/ws"}},
 	"internal/signalr":                {nil, []string{"github.com/tinylib/msgp"}},
+	"internal/grant":                  {[]string{"internal/ice"}, []string{"github.com/prometheus/client_golang", "golang.org/x/sync"}},
 	"internal/signaling":              {[]string{"internal/realtime", "internal/ice", "internal/token", "internal/httpx"}, nil},
 	"internal/token":                  {nil, []string{"github.com/golang-jwt/jwt/v5"}},
 	"internal/ice":                    {[]string{"internal/relay/credential"}, nil},

@@ -1,0 +1,58 @@
+package grant
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"causeway/internal/ice"
+)
+
+// Member is a peer of a session.
+type Member struct {
+	Session, Peer string
+	// Addr is the public address from which its signaling connection came; the zero Addr
+	// if there is none. It limits mints, and proves a peer address to the relay.
+	Addr netip.Addr
+}
+
+// key names a member whatever its address is.
+type key struct{ session, peer string }
+
+func (m Member) key() key { return key{m.Session, m.Peer} }
+
+// Order is what a credential is asked for.
+type Order struct {
+	Member Member
+	// Until is how long it lives without a Renew; NotAfter how long at most.
+	Until, NotAfter time.Time
+	// Bytes of the transfer that it is for; 0: not known.
+	Bytes int64
+}
+
+// Credential is what one member gets.
+type Credential struct {
+	Servers []ice.Server
+	Handle  string // names it to the relay that minted it
+}
+
+// Relay is a TURN relay, or several behind one. Its methods are called concurrently and
+// return soon after ctx ends.
+//
+// Mint makes a credential; ErrNoRelay if there is none to be had. Renew and Revoke of a handle
+// that is gone are no errors.
+type Relay interface {
+	Mint(ctx context.Context, o Order) (Credential, error)
+	Renew(ctx context.Context, handle string, until time.Time) error
+	Revoke(ctx context.Context, handle string) error
+}
+
+// Errors of Pair.
+var (
+	ErrAbsent  = errors.New("not both members are present")
+	ErrLimited = errors.New("too many credentials asked for")
+	ErrNoRelay = errors.New("no relay is available")
+	// ErrSpent: the budget that a credential would draw on is spent.
+	ErrSpent = errors.New("the relay's budget is spent")
+)

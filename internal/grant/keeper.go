@@ -1,0 +1,411 @@
+package grant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"causeway/internal/ice"
+)
+
+// Config is what New needs. Relay is required.
+type Config struct {
+	Relay Relay
+	// Grace is how long a member may be without a connection; 20 s by default.
+	Grace time.Duration
+	// Life is how long a credential is good at most; 12 h by default. It can be
+	// long, as it ends with presence.
+	Life time.Duration
+	// Members bounds the table of those present; 100 000 by default.
+	Members    int
+	Logger     *slog.Logger          // default: discards
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+const (
+	defaultGrace   = 20 * time.Second
+	defaultLife    = 12 * time.Hour
+	defaultMembers = 100_000
+
+	maxPairs      = 64
+	maxOrders     = 1024 // revocations and renewals that wait for the relay
+	relayPatience = 10 * time.Second
+	workers       = 4
+)
+
+// Keeper is safe for concurrent use.
+type Keeper struct {
+	cfg     Config
+	metrics metrics
+	limits  limits
+	work    chan task
+
+	mu      sync.Mutex
+	members map[key]*presence
+	kicked  map[key]time.Time // until when they are shut out
+}
+
+// presence is one member with its connections and pairs.
+type presence struct {
+	member      Member
+	connections map[string]bool
+	lost        time.Time // when the last connection ended; zero while there is one
+	mints       bucket
+	pairs       []*pair // the oldest first
+}
+
+// pair is the use of a relay by two members; guarded by Keeper.mu.
+type pair struct {
+	members     [2]key
+	notAfter    time.Time
+	over        bool          // taken back
+	minting     chan struct{} // closed when that has ended; nil when nobody mints
+	minted      bool
+	credentials [2]Credential // in the order of members
+}
+
+// of returns the credentials' servers, those of m first.
+func (p *pair) of(m Member) (first, second []ice.Server) {
+	i := 0
+	if p.members[0] != m.key() {
+		i = 1
+	}
+	return p.credentials[i].Servers, p.credentials[1-i].Servers
+}
+
+// task is a call to the relay.
+type task struct {
+	handle string
+	until  time.Time // zero: revoke
+}
+
+// New returns a Keeper; it starts nothing.
+func New(cfg Config) (*Keeper, error) {
+	if cfg.Relay == nil {
+		return nil, errors.New("grant: no relay")
+	}
+	if cfg.Grace == 0 {
+		cfg.Grace = defaultGrace
+	}
+	if cfg.Life == 0 {
+		cfg.Life = defaultLife
+	}
+	if cfg.Members == 0 {
+		cfg.Members = defaultMembers
+	}
+	if cfg.Grace < time.Second || cfg.Life < cfg.Grace || cfg.Members < 0 {
+		return nil, fmt.Errorf("grant: grace %v, life %v, %d members: want a grace from 1s that is within the life", cfg.Grace, cfg.Life, cfg.Members)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	k := &Keeper{cfg: cfg, members: map[key]*presence{}, kicked: map[key]time.Time{}, work: make(chan task, maxOrders)}
+	k.metrics = newMetrics(cfg.Registerer)
+	return k, nil
+}
+
+// Run renews what lives, and forgets what is over, until ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for range workers {
+		g.Go(func() error {
+			for {
+				select {
+				case <-ctx.Done():
+					return nil
+				case t := <-k.work:
+					k.call(ctx, t)
+				}
+			}
+		})
+	}
+	g.Go(func() error {
+		tick := time.NewTicker(k.cfg.Grace / 4)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+				k.sweep(ctx)
+			}
+		}
+	})
+	return g.Wait()
+}
+
+func (k *Keeper) call(ctx context.Context, t task) {
+	ctx, cancel := context.WithTimeout(ctx, relayPatience)
+	defer cancel()
+	what, err := "revoke", error(nil)
+	if t.until.IsZero() {
+		err = k.cfg.Relay.Revoke(ctx, t.handle)
+	} else {
+		what, err = "renew", k.cfg.Relay.Renew(ctx, t.handle, t.until)
+	}
+	if err != nil && ctx.Err() == nil {
+		k.metrics.failed.WithLabelValues(what).Inc()
+		k.cfg.Logger.WarnContext(ctx, "the relay refused", "what", what, "err", err)
+	}
+}
+
+// Connected says that m has a connection. It is called before anything else for it. It
+// returns false for a member that was kicked.
+func (k *Keeper) Connected(m Member, connectionID string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, ok := k.kicked[m.key()]; ok {
+		return false
+	}
+	p := k.members[m.key()]
+	if p == nil {
+		if len(k.members) >= k.cfg.Members {
+			k.metrics.refused.WithLabelValues("full").Inc()
+			return true // it may do everything else
+		}
+		p = &presence{connections: map[string]bool{}}
+		k.members[m.key()] = p
+	}
+	p.member, p.lost = m, time.Time{}
+	p.connections[connectionID] = true
+	return true
+}
+
+// Disconnected says that a connection has ended. Its member has Grace to come back.
+func (k *Keeper) Disconnected(ctx context.Context, m Member, connectionID string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p := k.members[m.key()]
+	if p == nil || !p.connections[connectionID] {
+		return
+	}
+	delete(p.connections, connectionID)
+	if len(p.connections) > 0 {
+		return
+	}
+	p.lost = time.Now()
+	for _, pair := range p.pairs {
+		k.renew(ctx, pair)
+	}
+}
+
+// Kick takes back what m has and shuts it out for as long as a credential lives. It returns m's
+// connections, for the caller to close.
+func (k *Keeper) Kick(ctx context.Context, m Member) (connectionIDs []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.kicked) < k.cfg.Members {
+		k.kicked[m.key()] = time.Now().Add(k.cfg.Life)
+	}
+	p := k.members[m.key()]
+	if p == nil {
+		return nil
+	}
+	k.forget(ctx, p)
+	return slices.Sorted(maps.Keys(p.connections))
+}
+
+// Left takes back what m has: it said goodbye.
+func (k *Keeper) Left(ctx context.Context, m Member) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p := k.members[m.key()]; p != nil {
+		k.forget(ctx, p)
+	}
+}
+
+// forget drops a member, and takes its pairs back.
+func (k *Keeper) forget(ctx context.Context, p *presence) {
+	for len(p.pairs) > 0 {
+		k.takeBack(ctx, p.pairs[0])
+	}
+	delete(k.members, p.member.key())
+}
+
+// takeBack ends a pair at both its members.
+func (k *Keeper) takeBack(ctx context.Context, ended *pair) {
+	ended.over = true
+	for _, name := range ended.members {
+		p := k.members[name]
+		if p == nil {
+			continue
+		}
+		for i, one := range p.pairs {
+			if one == ended {
+				p.pairs = append(p.pairs[:i:i], p.pairs[i+1:]...)
+				break
+			}
+		}
+	}
+	k.tell(ctx, ended, time.Time{})
+	k.metrics.pairs.Dec()
+}
+
+// deadline is until when a pair lives as things stand: Grace from now while both members are
+// there, or from when one was lost.
+func (k *Keeper) deadline(p *pair) time.Time {
+	until := time.Now().Add(k.cfg.Grace)
+	for _, name := range p.members {
+		if one := k.members[name]; one != nil && !one.lost.IsZero() && one.lost.Add(k.cfg.Grace).Before(until) {
+			until = one.lost.Add(k.cfg.Grace)
+		}
+	}
+	if p.notAfter.Before(until) {
+		return p.notAfter
+	}
+	return until
+}
+
+func (k *Keeper) renew(ctx context.Context, p *pair) { k.tell(ctx, p, k.deadline(p)) }
+
+// tell hands a change to the workers. What they can't take is lost: a renewal comes again,
+// and an end comes by itself after Grace.
+func (k *Keeper) tell(ctx context.Context, p *pair, until time.Time) {
+	for _, c := range p.credentials {
+		if c.Handle == "" {
+			continue
+		}
+		select {
+		case k.work <- task{c.Handle, until}:
+		default:
+			k.metrics.failed.WithLabelValues("busy").Inc()
+			k.cfg.Logger.WarnContext(ctx, "the relay is slow: a change of a grant was dropped")
+		}
+	}
+}
+
+// sweep renews all pairs, and forgets members whose grace is over and pairs whose life is.
+func (k *Keeper) sweep(ctx context.Context) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	for _, p := range k.members {
+		if !p.lost.IsZero() && !now.Before(p.lost.Add(k.cfg.Grace)) {
+			k.forget(ctx, p)
+			continue
+		}
+		for _, one := range append([]*pair(nil), p.pairs...) {
+			switch {
+			case one.members[0] != p.member.key(): // once, at its first member
+			case !now.Before(one.notAfter):
+				k.takeBack(ctx, one)
+			default:
+				k.renew(ctx, one)
+			}
+		}
+	}
+	maps.DeleteFunc(k.kicked, func(_ key, until time.Time) bool { return now.After(until) })
+	k.limits.sweep(now)
+}
+
+// Pair returns ICE servers for a and for b, who may use a relay with each other: those that
+// they have already, or new ones. Errors are ErrAbsent, ErrLimited, ErrNoRelay and ErrSpent,
+// or the relay's.
+func (k *Keeper) Pair(ctx context.Context, a, b Member, bytes int64) (forA, forB []ice.Server, err error) {
+	forA, forB, err = k.pair(ctx, a, b, bytes)
+	if err != nil {
+		k.metrics.refused.WithLabelValues(reasonOf(err)).Inc()
+	}
+	return forA, forB, err
+}
+
+func (k *Keeper) pair(ctx context.Context, a, b Member, bytes int64) (forA, forB []ice.Server, err error) {
+	for {
+		k.mu.Lock()
+		p, err := k.find(ctx, a, b)
+		switch {
+		case err != nil:
+			k.mu.Unlock()
+			return nil, nil, err
+		case p.minted:
+			forA, forB = p.of(a)
+			k.mu.Unlock()
+			return forA, forB, nil
+		case p.minting == nil:
+			p.minting = make(chan struct{})
+			order := Order{Until: k.deadline(p), NotAfter: p.notAfter, Bytes: bytes}
+			members := [2]Member{k.members[p.members[0]].member, k.members[p.members[1]].member}
+			k.mu.Unlock()
+			if err := k.mint(ctx, p, members, order); err != nil {
+				return nil, nil, err
+			}
+			forA, forB = p.of(a) // what has been minted stays as it is
+			return forA, forB, nil
+		}
+		minting := p.minting
+		k.mu.Unlock()
+		select { // both members ask at once where only a relay is allowed
+		case <-minting:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+// find returns the pair of a and b, or makes one without credentials.
+func (k *Keeper) find(ctx context.Context, a, b Member) (*pair, error) {
+	first, second := k.members[a.key()], k.members[b.key()]
+	if first == nil || second == nil || first == second || a.Session != b.Session || !first.lost.IsZero() || !second.lost.IsZero() {
+		return nil, ErrAbsent
+	}
+	now := time.Now()
+	for _, one := range first.pairs {
+		if one.members == [2]key{a.key(), b.key()} || one.members == [2]key{b.key(), a.key()} {
+			if now.Before(one.notAfter.Add(-k.cfg.Life / 2)) {
+				return one, nil
+			}
+			k.takeBack(ctx, one)
+			break
+		}
+	}
+	// Whoever asks pays.
+	if !first.mints.take(now, memberBurst, memberEvery) || !k.limits.take(first.member.Addr, now) {
+		return nil, ErrLimited
+	}
+	made := &pair{members: [2]key{a.key(), b.key()}, notAfter: now.Add(k.cfg.Life)}
+	for _, p := range []*presence{first, second} {
+		if len(p.pairs) >= maxPairs {
+			k.takeBack(ctx, p.pairs[0])
+		}
+		p.pairs = append(p.pairs, made)
+	}
+	k.metrics.pairs.Inc()
+	return made, nil
+}
+
+// mint fills in the pair's credentials. If the pair was taken back meanwhile, or the second
+// credential can't be had, nothing stays.
+func (k *Keeper) mint(ctx context.Context, p *pair, members [2]Member, o Order) (err error) {
+	var made [2]Credential
+	for i := range members {
+		o.Member = members[i]
+		if made[i], err = k.cfg.Relay.Mint(ctx, o); err != nil {
+			err = fmt.Errorf("mint: %w", err)
+			break
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	close(p.minting)
+	p.minting = nil
+	p.credentials = made
+	switch {
+	case p.over: // a member left meanwhile
+		k.tell(ctx, p, time.Time{})
+		return errors.Join(err, ErrAbsent)
+	case err != nil:
+		k.takeBack(ctx, p)
+		return err
+	}
+	p.minted = true
+	k.metrics.minted.Add(2)
+	return nil
+}
