@@ -38,7 +38,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/realtime/realtimetest":  {[]string{"internal/realtime", "internal/signalr"}, []string{"github.com/gobwas/ws"}},
 	"internal/signalr":                {nil, []string{"github.com/tinylib/msgp"}},
 	"internal/grant":                  {[]string{"internal/ice"}, []string{"github.com/prometheus/client_golang", "golang.org/x/sync"}},
-	"internal/signaling":              {[]string{"internal/realtime", "internal/ice", "internal/token", "internal/httpx"}, nil},
+	"internal/signaling":              {[]string{"internal/realtime", "internal/grant", "internal/ice", "internal/token", "internal/httpx"}, nil},
 	"internal/token":                  {nil, []string{"github.com/golang-jwt/jwt/v5"}},
 	"internal/ice":                    {[]string{"internal/relay/credential"}, nil},
 	"internal/relay":                  {[]string{"internal/relay/credential"}, []string{"github.com/pion/turn/v5", "github.com/pion/stun/v4", "github.com/pion/logging", "github.com/prometheus/client_golang", "golang.org/x/sync"}},

@@ -22,6 +22,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"causeway/internal/config"
+	"causeway/internal/grant"
 	"causeway/internal/httpx"
 	"causeway/internal/ice"
 	"causeway/internal/ops"
@@ -51,6 +53,7 @@ type App struct {
 	place     place
 	relay     *relay.Server // nil: switched off
 	hub       *hub.Hub      // our own, for signaling; nil: not served
+	grants    *grant.Keeper // as is this
 	service   *service      // for other applications; nil: not offered
 	http      *http.Server
 	requests  requests    // all but probes
@@ -179,38 +182,18 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	if err != nil {
 		return err
 	}
-	signer, err := token.New(key)
-	if err != nil {
+	if a.grants, err = grant.New(grant.Config{
+		Relay:      relays{provider},
+		Logger:     a.log.With("part", "grants"),
+		Registerer: a.ops.Registry,
+	}); err != nil {
 		return err
 	}
-	accessKey, err := token.Derive(key, "realtime")
-	if err != nil {
-		return err
-	}
-	keys := []secret.Value{secret.New(string(accessKey))}
 	var upstream lateHandler // the hub and signaling need each other
-	a.hub, err = hub.New(hub.Config{
-		Keys:       func() []secret.Value { return keys },
-		Handlers:   map[string]realtime.Handler{signaling.Hub: &upstream},
-		ClientAddr: proxies.Client,
-		Limits:     hub.Limits{Connections: a.cfg.MaxConns, PerAddress: a.cfg.MaxPerAddr},
-		Timing:     hub.Timing{Drain: a.cfg.DrainTimeout},
-		Logger:     a.log.With("part", "signaling"),
-		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"service": "signaling"}, a.ops.Registry),
-	})
-	if err != nil {
+	if err := a.openHub(key, &upstream, proxies); err != nil {
 		return err
 	}
-	s, err := signaling.New(signaling.Config{
-		Realtime: a.hub.Service(signaling.Hub),
-		ICE:      provider,
-		Signer:   signer,
-		Lifetime: a.cfg.Lifetime,
-		Seats:    a.cfg.Seats,
-		LinkBase: func(r *http.Request) string { return a.place.linkBase(proxies.Origin(r), lanAddress) },
-		Origin:   proxies.Origin,
-		Logger:   a.log.With("part", "signaling"),
-	})
+	s, err := a.newSignaling(key, proxies)
 	if err != nil {
 		return err
 	}
@@ -228,6 +211,44 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	mux.Handle("/client/", connect)
 	mux.Handle("/", pages)
 	return nil
+}
+
+// openHub makes our own hub, for signaling.
+func (a *App) openHub(key []byte, upstream realtime.Handler, proxies httpx.Proxies) error {
+	accessKey, err := token.Derive(key, "realtime")
+	if err != nil {
+		return err
+	}
+	keys := []secret.Value{secret.New(string(accessKey))}
+	a.hub, err = hub.New(hub.Config{
+		Keys:       func() []secret.Value { return keys },
+		Handlers:   map[string]realtime.Handler{signaling.Hub: upstream},
+		ClientAddr: proxies.Client,
+		Limits:     hub.Limits{Connections: a.cfg.MaxConns, PerAddress: a.cfg.MaxPerAddr},
+		Timing:     hub.Timing{Drain: a.cfg.DrainTimeout},
+		Logger:     a.log.With("part", "signaling"),
+		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"service": "signaling"}, a.ops.Registry),
+	})
+	return err
+}
+
+func (a *App) newSignaling(key []byte, proxies httpx.Proxies) (*signaling.Signaling, error) {
+	signer, err := token.New(key)
+	if err != nil {
+		return nil, err
+	}
+	return signaling.New(signaling.Config{
+		Realtime:   a.hub.Service(signaling.Hub),
+		ICE:        a.stunServers,
+		Relays:     a.grants,
+		ClientAddr: proxies.Client,
+		Signer:     signer,
+		Lifetime:   a.cfg.Lifetime,
+		Seats:      a.cfg.Seats,
+		LinkBase:   func(r *http.Request) string { return a.place.linkBase(proxies.Origin(r), lanAddress) },
+		Origin:     proxies.Origin,
+		Logger:     a.log.With("part", "signaling"),
+	})
 }
 
 // lateHandler is a realtime.Handler that is filled in before anything runs.
@@ -261,6 +282,15 @@ func (a *App) RelayURLs() []string {
 	return a.relay.URLs()
 }
 
+// stunServers are the ICE servers that need no credential: our relay, and what is configured.
+func (a *App) stunServers() []ice.Server {
+	urls := slices.DeleteFunc(a.RelayURLs(), func(u string) bool { return strings.HasPrefix(u, "turn") })
+	if urls = append(urls, a.cfg.STUN...); len(urls) == 0 {
+		return nil
+	}
+	return []ice.Server{{URLs: urls}}
+}
+
 // Run serves until ctx ends, drains, and returns when everything has ended.
 func (a *App) Run(ctx context.Context) error {
 	// What drains outlives ctx, one part after the other.
@@ -284,6 +314,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	if a.relay != nil {
 		g.Go(func() error { return a.relay.Run(late) })
+	}
+	if a.grants != nil {
+		g.Go(func() error { return a.grants.Run(late) })
 	}
 	g.Go(func() error {
 		defer cancel()

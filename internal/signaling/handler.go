@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/netip"
 
 	"causeway/internal/realtime"
 	"causeway/internal/token"
@@ -14,18 +15,21 @@ const (
 	claimSession = "session"
 	claimPeer    = "peer"
 	claimRole    = "role"
+	claimAddr    = "addr" // public address of the member; may be missing
 )
 
 // member is who a connection belongs to.
 type member struct {
 	session, peer string
 	role          token.Role
+	addr          netip.Addr
 }
 
 // memberOf reads the claims that negotiate wrote. They are signed, so anything
 // else than a whole member is a connection to the hub that we did not negotiate.
 func memberOf(c realtime.Connection) (member, bool) {
 	m := member{session: c.Claims[claimSession], peer: c.Claims[claimPeer], role: token.Role(c.Claims[claimRole])}
+	m.addr, _ = netip.ParseAddr(c.Claims[claimAddr])
 	return m, m.session != "" && m.peer != "" && (m.role == token.Host || m.role == token.Guest)
 }
 
@@ -51,6 +55,10 @@ func (s *Signaling) Connected(ctx context.Context, c realtime.Connection) {
 		s.closeConnection(ctx, c.ID, "not a member of a session")
 		return
 	}
+	if !s.cfg.Relays.Connected(m.grantee(), c.ID) {
+		s.closeConnection(ctx, c.ID, "removed from the session")
+		return
+	}
 	if err := s.cfg.Realtime.JoinGroup(ctx, group(m.session, m.role), c.ID); err != nil && !errors.Is(err, realtime.ErrNoConnection) {
 		s.cfg.Logger.ErrorContext(ctx, "join group failed", "err", err)
 		s.closeConnection(ctx, c.ID, "could not join the session")
@@ -60,6 +68,7 @@ func (s *Signaling) Connected(ctx context.Context, c realtime.Connection) {
 // Disconnected tells the other side.
 func (s *Signaling) Disconnected(ctx context.Context, c realtime.Connection, _ string) {
 	if m, ok := memberOf(c); ok {
+		s.cfg.Relays.Disconnected(ctx, m.grantee(), c.ID)
 		if err := s.sendLeft(ctx, m); err != nil {
 			s.cfg.Logger.ErrorContext(ctx, "send left failed", "err", err)
 		}
@@ -83,6 +92,10 @@ func (s *Signaling) Invoked(ctx context.Context, c realtime.Connection, msg real
 		return nil, s.hello(ctx, m, msg.Arguments[0])
 	case "signal":
 		return nil, s.signal(ctx, m, msg.Arguments[0])
+	case "relay":
+		return nil, s.relay(ctx, m, msg.Arguments[0])
+	case "kick":
+		return nil, s.kick(ctx, m, msg.Arguments[0])
 	case "bye":
 		return nil, s.bye(ctx, m, c.ID)
 	}
@@ -117,6 +130,7 @@ func (s *Signaling) signal(ctx context.Context, m member, arg json.RawMessage) e
 }
 
 func (s *Signaling) bye(ctx context.Context, m member, connectionID string) error {
+	s.cfg.Relays.Left(ctx, m.grantee())
 	err := s.sendLeft(ctx, m)
 	s.closeConnection(ctx, connectionID, "the peer said bye")
 	return err

@@ -41,12 +41,42 @@ func parseHello(arg json.RawMessage) (n uint64, err error) {
 	return m.N, nil
 }
 
+// relayMessage is the argument of the method "relay".
+type relayMessage struct {
+	To    string `json:"to"`
+	Link  uint64 `json:"link"`
+	Bytes int64  `json:"bytes"`
+}
+
+func parseRelay(arg json.RawMessage) (relayMessage, error) {
+	var m relayMessage
+	if err := json.Unmarshal(arg, &m); err != nil || m.Link == 0 || m.Bytes < 0 || !isPeer(m.To) {
+		return m, badMessage(`"relay" takes {"to": a peer, "link": a number from 1, "bytes": a number}`)
+	}
+	return m, nil
+}
+
+func parseKick(arg json.RawMessage) (to string, err error) {
+	var m struct {
+		To string `json:"to"`
+	}
+	if err := json.Unmarshal(arg, &m); err != nil || !isPeer(m.To) {
+		return "", badMessage(`"kick" takes {"to": a peer}`)
+	}
+	return m.To, nil
+}
+
+func isPeer(id string) bool {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(id)
+	return err == nil && len(b) == peerIDSize
+}
+
 func parseSignal(arg json.RawMessage) (signalMessage, error) {
 	var m signalMessage
 	if err := json.Unmarshal(arg, &m); err != nil || m.N == 0 {
 		return m, badMessage(`"signal" takes {"to": a peer, "n": a number from 1, "data": an object}`)
 	}
-	if b, err := base64.RawURLEncoding.Strict().DecodeString(m.To); err != nil || len(b) != peerIDSize {
+	if !isPeer(m.To) {
 		return m, badMessage(`"to" is not the id of a peer`)
 	}
 	var data struct {

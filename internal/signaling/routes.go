@@ -95,25 +95,16 @@ func (s *Signaling) join(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Signaling) ice(w http.ResponseWriter, r *http.Request) error {
-	g, err := s.bearer(r)
-	if err != nil {
+	if _, err := s.bearer(r); err != nil {
 		return err
 	}
-	servers, expires, err := s.cfg.ICE.Servers(r.Context(), user(g.Session, g.Peer))
-	if err != nil {
-		return err
-	}
-	answer := struct {
-		ICEServers []ice.Server `json:"iceServers"`
-		Expires    int64        `json:"expires,omitempty"` // Unix seconds; none: the servers are good for ever
-	}{ICEServers: servers}
+	servers := s.cfg.ICE()
 	if servers == nil {
-		answer.ICEServers = []ice.Server{}
+		servers = []ice.Server{}
 	}
-	if !expires.IsZero() {
-		answer.Expires = expires.Unix()
-	}
-	return httpx.WriteJSON(w, http.StatusOK, answer)
+	return httpx.WriteJSON(w, http.StatusOK, struct {
+		ICEServers []ice.Server `json:"iceServers"`
+	}{servers})
 }
 
 func (s *Signaling) negotiate(w http.ResponseWriter, r *http.Request) error {
@@ -121,9 +112,13 @@ func (s *Signaling) negotiate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	claims := map[string]string{claimSession: g.Session, claimPeer: g.Peer, claimRole: string(g.Role)}
+	if a := s.cfg.ClientAddr(r).Unmap(); a.IsGlobalUnicast() && !a.IsPrivate() {
+		claims[claimAddr] = a.String() // in the member's own token
+	}
 	endpoint, err := s.cfg.Realtime.Negotiate(r.Context(), realtime.Claims{
 		User:     user(g.Session, g.Peer),
-		Custom:   map[string]string{claimSession: g.Session, claimPeer: g.Peer, claimRole: string(g.Role)},
+		Custom:   claims,
 		Lifetime: min(maxAccess, g.Expires.Sub(s.cfg.Now())),
 		Origin:   s.cfg.Origin(r),
 	})

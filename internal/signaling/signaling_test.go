@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"causeway/internal/grant"
+	"causeway/internal/httpx"
 	"causeway/internal/ice"
 	"causeway/internal/realtime"
 	"causeway/internal/token"
@@ -50,21 +52,28 @@ func (r *recorder) CloseConnection(_ context.Context, id, _ string) error {
 	return r.note("close %s", id)
 }
 
-type fixedICE struct{ member string }
-
-func (f *fixedICE) Servers(_ context.Context, member string) ([]ice.Server, time.Time, error) {
-	f.member = member
-	return []ice.Server{{URLs: []string{"turn:192.0.2.1:3478"}, Username: "u", Credential: "c"}}, now.Add(time.Minute), nil
+// relays mints credentials that say for whom.
+type relays struct {
+	orders []grant.Order
+	fail   error
 }
+
+func (r *relays) Mint(_ context.Context, o grant.Order) (grant.Credential, error) {
+	r.orders = append(r.orders, o)
+	return grant.Credential{Servers: []ice.Server{{URLs: []string{"turn:x"}, Username: "for-" + o.Member.Peer, Credential: "c"}}, Handle: o.Member.Peer}, r.fail
+}
+
+func (r *relays) Renew(context.Context, string, time.Time) error { return nil }
+func (r *relays) Revoke(context.Context, string) error           { return nil }
 
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 type fixture struct {
 	*Signaling
-	rt   *recorder
-	ice  *fixedICE
-	mux  *http.ServeMux
-	time time.Time
+	rt     *recorder
+	relays *relays
+	mux    *http.ServeMux
+	time   time.Time
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -73,12 +82,18 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{rt: &recorder{}, ice: &fixedICE{}, mux: http.NewServeMux(), time: now}
+	f := &fixture{rt: &recorder{}, relays: &relays{}, mux: http.NewServeMux(), time: now}
+	keeper, err := grant.New(grant.Config{Relay: f.relays})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.Signaling, err = New(Config{
-		Realtime: f.rt, ICE: f.ice, Signer: signer, Lifetime: 24 * time.Hour, Seats: 8,
-		LinkBase: func(*http.Request) string { return "http://lan:8080" },
-		Origin:   func(r *http.Request) string { return "http://" + r.Host },
-		Now:      func() time.Time { return f.time },
+		Realtime: f.rt, Relays: keeper, Signer: signer, Lifetime: 24 * time.Hour, Seats: 8,
+		ICE:        func() []ice.Server { return []ice.Server{{URLs: []string{"stun:192.0.2.1:3478"}}} },
+		ClientAddr: httpx.Peer,
+		LinkBase:   func(*http.Request) string { return "http://lan:8080" },
+		Origin:     func(r *http.Request) string { return "http://" + r.Host },
+		Now:        func() time.Time { return f.time },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -135,13 +150,14 @@ func TestCreateJoinNegotiate(t *testing.T) {
 	if status != 200 || endpoint["url"] != "http://h:1/client/?hub=signaling" || endpoint["accessToken"] != "access" {
 		t.Fatalf("%d %v", status, endpoint)
 	}
-	want := fmt.Sprintf("%s.%s map[peer:%[2]s role:guest session:%[1]s] 1h0m0s", guest["session"], guest["peer"])
+	// httptest's client is at 192.0.2.1.
+	want := fmt.Sprintf("%s.%s map[addr:192.0.2.1 peer:%[2]s role:guest session:%[1]s] 1h0m0s", guest["session"], guest["peer"])
 	if got := fmt.Sprint(f.rt.claims.User, " ", f.rt.claims.Custom, " ", f.rt.claims.Lifetime); got != want {
 		t.Errorf("claims %s, want %s", got, want)
 	}
 
 	status, servers := f.post(t, "/api/ice", str(t, guest, "grant"), "")
-	if status != 200 || fmt.Sprint(servers["iceServers"]) != "[map[credential:c urls:[turn:192.0.2.1:3478] username:u]]" {
+	if status != 200 || fmt.Sprint(servers["iceServers"]) != "[map[urls:[stun:192.0.2.1:3478]]]" {
 		t.Errorf("%d %v", status, servers)
 	}
 	// Near the session's end the access token ends with the grant.
@@ -222,6 +238,66 @@ func TestConnections(t *testing.T) {
 	}
 }
 
+func TestRelayGoesToBoth(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	host, guest := conn("c1", hostPeer, token.Host), conn("c2", guestPeer, token.Guest)
+	host.Claims[claimAddr] = "198.51.100.7"
+	f.Connected(ctx, host)
+	f.Connected(ctx, guest)
+	f.rt.calls = nil
+	ask := func(c realtime.Connection, to string) error {
+		arg := json.RawMessage(`{"to":"` + to + `","link":2,"bytes":77}`)
+		_, err := f.Invoked(ctx, c, realtime.Message{Target: "relay", Arguments: []json.RawMessage{arg}})
+		return err
+	}
+	if err := ask(guest, hostPeer); err != nil {
+		t.Fatal(err)
+	}
+	event := func(to, from, role string) string {
+		return `send 2 S.` + to + ` relay{"from":"` + from + `","role":"` + role + `","link":2,"iceServers":[{"urls":["turn:x"],"username":"for-` + to + `","credential":"c"}]}`
+	}
+	want := []string{event(hostPeer, guestPeer, "guest"), event(guestPeer, hostPeer, "host")}
+	if got := strings.Join(f.rt.calls, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+	if o := f.relays.orders; len(o) != 2 || o[0].Bytes != 77 || o[1].Member.Addr.String() != "198.51.100.7" {
+		t.Errorf("orders %+v", o)
+	}
+
+	kick := json.RawMessage(`{"to":"` + guestPeer + `"}`)
+	f.rt.calls = nil
+	if _, err := f.Invoked(ctx, host, realtime.Message{Target: "kick", Arguments: []json.RawMessage{kick}}); err != nil {
+		t.Fatal(err)
+	}
+	f.Connected(ctx, conn("c3", guestPeer, token.Guest)) // tries to come back
+	if got := strings.Join(f.rt.calls, ", "); got != "close c2, close c3" {
+		t.Error(got)
+	}
+	var e *realtime.Error
+	if err := ask(host, guestPeer); !errors.As(err, &e) || e.Code != "relay_absent" {
+		t.Errorf("relay with one who was kicked: %v", err)
+	}
+}
+
+func TestRelayErrors(t *testing.T) {
+	for want, err := range map[string]error{
+		"relay_absent":  grant.ErrAbsent,
+		"relay_limited": grant.ErrLimited,
+		"relay_spent":   fmt.Errorf("mint: %w", grant.ErrSpent),
+		"relay_none":    fmt.Errorf("mint: %w", grant.ErrNoRelay),
+	} {
+		var e *realtime.Error
+		if !errors.As(relayError(err), &e) || e.Code != want {
+			t.Errorf("%v: %v", err, e)
+		}
+	}
+	var e *realtime.Error
+	if errors.As(relayError(errors.New("the database at 10.0.0.1 is down")), &e) {
+		t.Error("an internal error reaches the client")
+	}
+}
+
 func TestBadMessages(t *testing.T) {
 	f := newFixture(t)
 	c := conn("c", guestPeer, token.Guest)
@@ -240,6 +316,12 @@ func TestBadMessages(t *testing.T) {
 		{"data missing", "signal", `{"to":"` + hostPeer + `","n":1}`, "bad_message"},
 		{"data a list", "signal", `{"to":"` + hostPeer + `","n":1,"data":[]}`, "bad_message"},
 		{"unknown type", "signal", `{"to":"` + hostPeer + `","n":1,"data":{"type":"x"}}`, "bad_message"},
+		{"relay with nobody", "relay", `{"link":1}`, "bad_message"},
+		{"relay without a link", "relay", `{"to":"` + hostPeer + `"}`, "bad_message"},
+		{"relay of less than nothing", "relay", `{"to":"` + hostPeer + `","link":1,"bytes":-1}`, "bad_message"},
+		{"relay with one who is not there", "relay", `{"to":"` + hostPeer + `","link":1}`, "relay_absent"},
+		{"kick nobody", "kick", `{}`, "bad_message"},
+		{"kick as a guest", "kick", `{"to":"` + hostPeer + `"}`, "forbidden"},
 		{"oversized", "signal", `{"to":"` + hostPeer + `","n":1,"data":{"type":"description","x":"` + strings.Repeat("x", maxMessage) + `"}}`, "too_large"},
 	}
 	for _, k := range cases {

@@ -50,6 +50,8 @@ export class GuestSession {
   #answer: ReturnType<typeof setTimeout> | undefined;
   #again: ReturnType<typeof setTimeout> | undefined;
   #host: string | undefined;
+  /** What the server gave last; it may come before the offer of its link. */
+  #relay: { link: number; servers: RTCIceServer[] } | undefined;
 
   constructor(private readonly options: GuestOptions) {}
 
@@ -77,6 +79,11 @@ export class GuestSession {
       default:
         this.#work = this.#work.then(() => this.#onLinkSignal(from, n, data)).catch((error: unknown) => this.options.failed(error));
     }
+  }
+
+  relay(_from: string, number: number, servers: RTCIceServer[]): void {
+    this.#relay = { link: number, servers };
+    if (this.link?.number === number) this.link.onRelay(servers);
   }
 
   left(_from: string, role: Role): void {
@@ -166,6 +173,7 @@ export class GuestSession {
         guestPeer: peer,
         connection,
         signal: (data) => signaling.send(host, data),
+        relay: () => signaling.relay(host, number),
       },
       {
         changed: () => this.#linkChanged(link),
@@ -174,6 +182,7 @@ export class GuestSession {
       },
     );
     this.link = link;
+    if (this.#relay?.link === number) link.onRelay(this.#relay.servers);
   }
 
   #linkChanged(link: Link): void {

@@ -113,6 +113,11 @@ export class HostSession {
     else link.onSignal(n, data);
   }
 
+  relay(from: string, number: number, servers: RTCIceServer[]): void {
+    const link = this.guests.get(from)?.link;
+    if (link?.number === number) link.onRelay(servers);
+  }
+
   /** May come late or never, so it only ends what has not begun. */
   left(from: string, role: Role): void {
     const link = role === 'guest' ? this.guests.get(from)?.link : undefined;
@@ -148,7 +153,8 @@ export class HostSession {
   }
 
   async #connect(guest: HostGuest): Promise<void> {
-    const { session, peer, secret, signaling, changed } = this.options;
+    const { session, peer, secret, signaling, changed, files } = this.options;
+    const bytes = files.reduce((sum, file) => sum + file.size, 0);
     guest.connecting = true;
     guest.linkEnd = undefined;
     guest.sending = undefined;
@@ -166,6 +172,7 @@ export class HostSession {
         guestPeer: guest.peer,
         connection,
         signal: (data) => signaling.send(guest.peer, data),
+        relay: () => signaling.relay(guest.peer, guest.links, bytes),
       },
       {
         changed: () => this.#linkChanged(guest, link),

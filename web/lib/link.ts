@@ -6,6 +6,7 @@
  *   connecting ─ the channels are open ─▶ verifying ─ the peer's MAC is right ─▶ ready ─▶ closed
  */
 import { bindKey, bindMac, fingerprints, verifyMac, type Role, type Transcript } from './binding';
+import { LazyRelay } from './lazy-relay';
 import { connectionPath, type Path } from './path';
 import { parseControl, protocolVersion, type ControlMessage } from './protocol';
 import type { LinkReason, SignalData } from './signaling';
@@ -33,6 +34,8 @@ export interface LinkOptions {
   guestPeer: string;
   connection: RTCPeerConnection;
   signal(data: SignalData): void;
+  /** Asks the server for the use of a relay; onRelay brings it. */
+  relay(): void;
 }
 
 export const connectTimeoutMs = 30_000;
@@ -56,6 +59,7 @@ export class Link implements Wire {
   readonly #control: RTCDataChannel;
   readonly #data: RTCDataChannel;
   readonly #key: Bytes;
+  readonly #relay: LazyRelay;
   #handler: LinkHandler;
   #making = false;
   #newestDescription = 0;
@@ -78,6 +82,7 @@ export class Link implements Wire {
     this.#control = this.#pc.createDataChannel('control', { negotiated: true, id: 0 });
     this.#data = this.#pc.createDataChannel('data', { negotiated: true, id: 1 });
     this.data = this.#makePort();
+    this.#relay = new LazyRelay(this.#pc, options.role, () => options.relay());
     this.#listen();
     this.#expire(connectTimeoutMs, 'unreachable');
   }
@@ -99,6 +104,11 @@ export class Link implements Wire {
     });
   }
 
+  /** The server lets this pair use a relay. */
+  onRelay(servers: RTCIceServer[]): void {
+    this.#then(async () => this.#relay.use(servers));
+  }
+
   /** Closes without telling; `end` is what the page will say. `now`: the page goes, there is no time to flush. */
   close(end: LinkEnd = 'gone', now = false): void {
     if (this.phase === 'closed') return;
@@ -106,6 +116,7 @@ export class Link implements Wire {
     this.#enter('closed', end);
     clearTimeout(this.#timer);
     clearTimeout(this.#restart);
+    this.#relay.enough();
     this.#drained();
     // What was just sent (a MAC, a cancel, the last confirmation) gets a moment to leave.
     if (!now && (verifying || this.#control.bufferedAmount > 0 || end === 'gone')) setTimeout(() => this.#pc.close(), flushMs);
@@ -191,6 +202,7 @@ export class Link implements Wire {
       await this.#pc.setLocalDescription();
       this.#signalDescription();
     }
+    if (this.phase === 'connecting') this.#relay.want();
     const early = this.#early;
     this.#early = [];
     for (const candidate of early) await this.#onCandidate(candidate);
@@ -226,6 +238,7 @@ export class Link implements Wire {
     if (state === 'connected' && this.interrupted) {
       clearTimeout(this.#timer);
       clearTimeout(this.#restart);
+      this.#relay.enough();
       this.interrupted = false;
       this.#handler.changed();
     } else if ((state === 'disconnected' || state === 'failed') && !this.interrupted) {
@@ -239,7 +252,9 @@ export class Link implements Wire {
   }
 
   #restartIce(): void {
-    if (this.options.role === 'host' && this.phase === 'ready') this.#pc.restartIce();
+    if (this.phase !== 'ready') return;
+    this.#relay.want();
+    if (this.options.role === 'host') this.#pc.restartIce();
   }
 
   #transcript(): Transcript {
@@ -252,6 +267,7 @@ export class Link implements Wire {
 
   #onOpen(): void {
     if (this.phase !== 'connecting') return;
+    this.#relay.enough();
     this.#expire(bindTimeoutMs, 'unverified');
     this.#enter('verifying');
     this.control({ type: 'bind', version: protocolVersion, mac: bindMac(this.#key, this.options.role, this.#transcript()) });

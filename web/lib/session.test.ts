@@ -3,6 +3,7 @@ import { utf8 } from './bytes';
 import { nobleHash } from './crypto';
 import { GuestSession, answerTimeoutMs, helloEveryMs } from './guest';
 import { HostSession, maxLinks } from './host';
+import { parseServers } from './lazy-relay';
 import { bindTimeoutMs, connectTimeoutMs, interruptedTimeoutMs } from './link';
 import { parseSignal, type SignalData, type SignalHandler, type Signaling } from './signaling';
 import type { SourceFile } from './sending';
@@ -10,13 +11,15 @@ import { Network } from './testing/peers';
 import { TestSink, content, sourceFile } from './testing/wire';
 import type { Role } from './binding';
 
-type Member = Pick<SignalHandler, 'hello' | 'signal' | 'left'> & { role: Role };
+type Member = Pick<SignalHandler, 'hello' | 'signal' | 'left' | 'relay'> & { role: Role };
 
 /** A server that relays, and may lose, hold or change what it relays. */
 class Server {
   members = new Map<string, Member>();
   change: (from: string, data: SignalData) => SignalData | undefined = (_, data) => data;
   log: string[] = [];
+  /** What a pair is given that asks for a relay. */
+  relayed: RTCIceServer[] = [{ urls: ['turn:here'], username: 'u', credential: 'c' }];
   #numbers = new Map<string, number>();
 
   endpoint(peer: string, role: Role): Signaling {
@@ -33,6 +36,11 @@ class Server {
         const parsed = changed && parseSignal(JSON.parse(JSON.stringify(changed)));
         if (changed && !parsed) throw new Error('not a signal');
         if (parsed) setTimeout(() => this.members.get(to)?.signal(peer, role, n, parsed), 1);
+      },
+      relay: (to, link) => {
+        this.log.push(`${role} relay`);
+        setTimeout(() => this.members.get(to)?.relay(peer, link, this.relayed), 1);
+        setTimeout(() => this.members.get(peer)?.relay(to, link, this.relayed), 1);
       },
     };
   }
@@ -58,14 +66,14 @@ const common = { session: 'session', sha256: nobleHash, changed: () => {}, faile
 
 function host(files: SourceFile[] = [sourceFile('a', content(100_000))], seats = 8): HostSession {
   const session = new HostSession({ ...common, peer: 'host', secret, seats, files, signaling: server.endpoint('host', 'host'), connect: async () => network.create() });
-  server.members.set('host', { role: 'host', hello: session.hello.bind(session), signal: session.signal.bind(session), left: session.left.bind(session) });
+  server.members.set('host', { role: 'host', hello: session.hello.bind(session), signal: session.signal.bind(session), left: session.left.bind(session), relay: session.relay.bind(session) });
   session.connected();
   return session;
 }
 
 function guest(peer = 'guest', own = secret): GuestSession {
   const session = new GuestSession({ ...common, peer, secret: own, signaling: server.endpoint(peer, 'guest'), connect: async () => network.create() });
-  server.members.set(peer, { role: 'guest', hello: session.hello.bind(session), signal: session.signal.bind(session), left: session.left.bind(session) });
+  server.members.set(peer, { role: 'guest', hello: session.hello.bind(session), signal: session.signal.bind(session), left: session.left.bind(session), relay: session.relay.bind(session) });
   session.connected();
   return session;
 }
@@ -136,6 +144,7 @@ test('a MAC that does not come within its time ends the link', async () => {
     role: 'guest',
     hello: () => {},
     left: () => {},
+    relay: () => {},
     signal: (_, __, ___, data) => {
       if (data.type !== 'description') return;
       const c = connect();
@@ -205,8 +214,10 @@ test('a network that goes quiet is restarted by the host, and given up after its
   const [a, b] = network.connections;
   a!.become('disconnected');
   b!.become('disconnected');
-  await pass(5000);
+  await pass(4000);
   expect([a!.restarts, b!.restarts]).toEqual([1, 0]);
+  await pass(1000);
+  expect([a!.restarts, b!.restarts]).toEqual([2, 0]); // with a relay
   expect(h.guests.get('guest')!.link!.interrupted).toBe(true);
   a!.become('connected');
   b!.become('connected');
@@ -319,3 +330,72 @@ test('signals that come late, twice or before their description do no harm', asy
   await pass();
   expect(g.stage).toBe('linked');
 });
+
+test('a pair that finds a direct path asks for no relay', async () => {
+  host();
+  guest();
+  await pass(60_000);
+  expect(server.log).not.toContain('host relay');
+  expect(server.log).not.toContain('guest relay');
+  expect(network.connections.map((c) => c.restarts)).toEqual([0, 0]);
+});
+
+test('a pair without a direct path is given a relay 1.5 s after both descriptions, and the host restarts ICE', async () => {
+  network.blocked = true;
+  host();
+  const g = guest();
+  await pass(1400);
+  expect(server.log).not.toContain('host relay');
+  await pass(150);
+  expect(server.log).toContain('host relay');
+  const [a, b] = network.connections;
+  expect([a!.restarts, b!.restarts]).toEqual([1, 0]);
+  for (const one of [a, b]) expect(one!.configuration.iceServers).toEqual([{ urls: 'stun:here' }, ...server.relayed]);
+  network.blocked = false;
+  a!.restartIce();
+  await pass();
+  expect(g.stage).toBe('linked');
+  const said = server.log.length;
+  await pass(60_000);
+  expect(server.log.length).toBe(said);
+});
+
+test('a relay that is given twice, or late, restarts nothing', async () => {
+  const h = host();
+  const g = guest();
+  await pass();
+  h.relay('guest', 1, server.relayed);
+  g.relay('host', 1, server.relayed);
+  h.relay('guest', 7, server.relayed);
+  h.relay('nobody', 1, server.relayed);
+  await pass(5000);
+  expect(network.connections.map((c) => c.restarts)).toEqual([0, 0]);
+  expect(network.connections.map((c) => c.configuration.iceServers?.length)).toEqual([2, 2]);
+});
+
+test('a relay that comes before the offer is used for it; a guest whose host does not restart does it itself', async () => {
+  network.blocked = true;
+  const h = host();
+  const g = guest();
+  g.relay('host', 1, server.relayed);
+  await pass(1600);
+  expect(network.connections[1]!.configuration.iceServers?.length).toBe(2);
+  server.relayed = [{ urls: ['turn:there'], username: 'v', credential: 'c' }];
+  g.relay('host', 1, server.relayed);
+  await pass(1100);
+  expect(network.connections[1]!.restarts).toBe(1);
+  h.close();
+});
+
+test('where only a relay is allowed, it is asked for at once', async () => {
+  network.relayOnly = true;
+  host();
+  guest();
+  await pass(20);
+  expect(server.log).toContain('host relay');
+});
+
+test.each([undefined, {}, [{}], [{ urls: 'stun:x' }], [{ urls: ['http://x'] }], [{ urls: ['turn:x'], username: 'u' }], Array(17).fill({ urls: ['stun:x'] })])(
+  'ICE servers that are none: %j',
+  (value) => expect(parseServers(value)).toBeUndefined(),
+);

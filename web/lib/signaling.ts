@@ -4,6 +4,7 @@
  */
 import { HubConnectionBuilder, LogLevel, type HubConnection } from '@microsoft/signalr';
 import type { Role } from './binding';
+import { parseServers } from './lazy-relay';
 import { isCount, isReason, isRecord, type Reason } from './protocol';
 
 /** Reasons of a link's end, which travel by signaling only. */
@@ -24,6 +25,8 @@ export interface SignalHandler {
   hello(from: string, role: Role): void;
   signal(from: string, role: Role, n: number, data: SignalData): void;
   left(from: string, role: Role): void;
+  /** This link with `from` may use a relay. */
+  relay(from: string, link: number, servers: RTCIceServer[]): void;
   /** The server won't have this peer any more (its grant has expired, for one), or refused a message. */
   refused(error: SignalError): void;
 }
@@ -38,6 +41,8 @@ export interface SignalError {
 export interface Signaling {
   hello(): void;
   send(to: string, data: SignalData): void;
+  /** Asks for a relay for a link with `to`; bytes: what is to be sent over it, if known. */
+  relay(to: string, link: number, bytes?: number): void;
 }
 
 const firstRetryMs = 250;
@@ -128,6 +133,12 @@ export class HubSignaling implements Signaling {
       const s = sender(event);
       if (s) handler.left(s.from, s.role);
     });
+    this.#hub.on('relay', (event: unknown) => {
+      const s = sender(event);
+      const { link, iceServers } = event as { link?: unknown; iceServers?: unknown };
+      const servers = parseServers(iceServers);
+      if (s && isLink(link) && servers) handler.relay(s.from, link, servers);
+    });
     this.#hub.on('signal', (event: unknown) => this.#received(event));
     this.#hub.onclose(() => this.#wake());
   }
@@ -184,6 +195,10 @@ export class HubSignaling implements Signaling {
     const n = (this.#numbers.get(to) ?? 0) + 1;
     this.#numbers.set(to, n);
     this.#invoke('signal', { to, n, data });
+  }
+
+  relay(to: string, link: number, bytes?: number): void {
+    this.#invoke('relay', { to, link, bytes });
   }
 
   #invoke(method: string, message: object): void {

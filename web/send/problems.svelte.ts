@@ -42,6 +42,15 @@ function describeApi(error: ApiError): Problem {
   }
 }
 
+/** Why there is no relay, if that is worth a word: the page says itself that no path was found, or asks again. */
+export function relayProblem(code: string): Problem | undefined {
+  if (code !== 'relay_spent') return undefined;
+  return {
+    title: 'What may be relayed is used up.',
+    text: 'The server limits how much goes through its relay. Directly, from the same network for example, it goes on; or try again tomorrow.',
+  };
+}
+
 export function listenForErrors(): void {
   addEventListener('error', (event) => {
     // Failed resources have no error, and ResizeObserver's warning is none.

@@ -10,7 +10,7 @@ import type { ReceivingPhase } from '../lib/receiving';
 import { HubSignaling } from '../lib/signaling';
 import type { Ending } from '../lib/transfer';
 import { Guard, connector, onPage, query } from './page';
-import { describe, problems, type Problem } from './problems.svelte';
+import { describe, problems, relayProblem, type Problem } from './problems.svelte';
 import { findAbilities, openSink, type Abilities } from './sinks/choose';
 import { Ticker } from './ticker';
 
@@ -110,8 +110,10 @@ export class Receiver {
       hello: (from, role) => session.hello(from, role),
       signal: (from, role, n, data) => session.signal(from, role, n, data),
       left: (from, role) => session.left(from, role),
+      relay: (from, link, servers) => session.relay(from, link, servers),
       refused: ({ fatal, code }) => {
         if (fatal) this.#expired();
+        else if (code.startsWith('relay_')) this.problem = relayProblem(code) ?? this.problem;
         else this.problem = { title: 'The server refused a message.', text: `It said: ${code}. Reload the page to try again.` };
       },
     });

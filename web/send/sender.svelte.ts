@@ -10,7 +10,7 @@ import { Rate } from '../lib/rate';
 import type { SourceFile } from '../lib/sending';
 import { HubSignaling } from '../lib/signaling';
 import { Guard, connector, onPage } from './page';
-import { describe, problems, type Problem } from './problems.svelte';
+import { describe, problems, relayProblem, type Problem } from './problems.svelte';
 import { Ticker } from './ticker';
 
 const pathEveryMs = 2000;
@@ -93,8 +93,10 @@ export class Sender {
       hello: (from, role) => session.hello(from, role),
       signal: (from, role, n, data) => session.signal(from, role, n, data),
       left: (from, role) => session.left(from, role),
+      relay: (from, link, servers) => session.relay(from, link, servers),
       refused: ({ fatal, code }) => {
-        this.problem = fatal
+        if (code.startsWith('relay_')) this.problem = relayProblem(code) ?? this.problem;
+        else this.problem = fatal
           ? { title: 'The link has expired.', text: 'Running transfers go on. Reload this page and choose the files again for a new link.' }
           : { title: 'The server refused a message.', text: `It said: ${code}. If a receiver cannot connect, reload this page and share the new link.` };
       },

@@ -31,7 +31,7 @@ export class HubClient {
       .withAutomaticReconnect([600_000])
       .configureLogging({ log: (level, message) => level > LogLevel.Trace && this.#note(this.log, message) })
       .build();
-    for (const name of ['hello', 'signal', 'left']) this.hub.on(name, (event) => this.#note(this.events, { name, event }));
+    for (const name of ['hello', 'signal', 'left', 'relay']) this.hub.on(name, (event) => this.#note(this.events, { name, event }));
     this.reconnecting = new Promise((resolve) => this.hub.onreconnecting(resolve));
     this.closed = new Promise((resolve) => this.hub.onclose(resolve));
   }

@@ -7,9 +7,12 @@ export class Network {
   readonly connections: FakeConnection[] = [];
   /** No pair gets through while it is set. */
   blocked = false;
+  /** Connections are made for relayed paths only. */
+  relayOnly = false;
 
   create = (): RTCPeerConnection => {
     const connection = new FakeConnection(this, this.connections.length);
+    if (this.relayOnly) connection.configuration.iceTransportPolicy = 'relay';
     this.connections.push(connection);
     return connection as unknown as RTCPeerConnection;
   };
@@ -64,6 +67,7 @@ export class FakeConnection {
   added: string[] = [];
   closed = false;
   restarts = 0;
+  configuration: RTCConfiguration = { iceServers: [{ urls: 'stun:here' }] };
   #generation = 0;
   #remote: RTCSessionDescriptionInit | undefined;
 
@@ -105,6 +109,14 @@ export class FakeConnection {
 
   async addIceCandidate(candidate: RTCIceCandidateInit): Promise<void> {
     this.added.push(candidate.candidate!);
+  }
+
+  getConfiguration(): RTCConfiguration {
+    return this.configuration;
+  }
+
+  setConfiguration(configuration: RTCConfiguration): void {
+    this.configuration = configuration;
   }
 
   async getStats(): Promise<Map<string, unknown>> {

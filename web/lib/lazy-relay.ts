@@ -1,0 +1,84 @@
+/**
+ * Lazy TURN (docs/protocol.md §3): credentials for a relay are asked for only where no direct path comes by itself, and at
+ * once where only a relay is allowed. So most pairs never have any. Both peers of a link get theirs together; new servers
+ * take effect by a restart of ICE, which the host makes, and the guest if the host's doesn't come.
+ */
+import type { Role } from './binding';
+import { isRecord } from './protocol';
+
+export const relayAfterMs = 1500;
+/** Requests and answers may be lost. */
+const askAgainMs = 6000;
+const hostsRestartMs = 1000;
+const serversAtMost = 16;
+
+/** Decodes the ICE servers of an event; undefined if they are none. */
+export function parseServers(value: unknown): RTCIceServer[] | undefined {
+  if (!Array.isArray(value) || value.length > serversAtMost) return undefined;
+  const servers: RTCIceServer[] = [];
+  for (const one of value as unknown[]) {
+    if (!isRecord(one) || !Array.isArray(one.urls) || !one.urls.every((url) => typeof url === 'string' && /^(stun|turn)s?:/.test(url))) return undefined;
+    const { username, credential } = one;
+    if ((username ?? '') !== '' && (typeof username !== 'string' || typeof credential !== 'string')) return undefined;
+    const urls = one.urls as string[];
+    servers.push(username ? { urls, username: username as string, credential: credential as string } : { urls });
+  }
+  return servers;
+}
+
+const fragment = (pc: RTCPeerConnection): string | undefined => /a=ice-ufrag:(\S+)/.exec(pc.remoteDescription?.sdp ?? '')?.[1];
+
+export class LazyRelay {
+  /** There is no path. */
+  #wanted = false;
+  #given = '';
+  #ask: ReturnType<typeof setTimeout> | undefined;
+  #restart: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private readonly pc: RTCPeerConnection,
+    private readonly role: Role,
+    /** Asks the server, which answers by `use`. */
+    private readonly ask: () => void,
+  ) {
+    if (pc.getConfiguration().iceTransportPolicy === 'relay') this.want(0);
+  }
+
+  /** Both descriptions are set and there is no path yet, or it was lost. */
+  want(afterMs = relayAfterMs): void {
+    if (this.#wanted) return;
+    this.#wanted = true;
+    this.#again(afterMs);
+  }
+
+  /** There is a path; what was given is kept for the next restart of ICE. */
+  enough(): void {
+    this.#wanted = false;
+    clearTimeout(this.#ask);
+    clearTimeout(this.#restart);
+  }
+
+  use(servers: RTCIceServer[]): void {
+    const given = JSON.stringify(servers);
+    if (given === this.#given) return;
+    this.#given = given;
+    const before = this.pc.getConfiguration();
+    const others = (before.iceServers ?? []).filter((server) => !server.username);
+    this.pc.setConfiguration({ ...before, iceServers: [...others, ...servers] });
+    if (!this.#wanted) return;
+    if (this.role === 'host') return this.pc.restartIce();
+    const old = fragment(this.pc);
+    clearTimeout(this.#restart);
+    this.#restart = setTimeout(() => {
+      if (this.#wanted && old !== undefined && fragment(this.pc) === old) this.pc.restartIce();
+    }, hostsRestartMs);
+  }
+
+  #again(afterMs: number): void {
+    clearTimeout(this.#ask);
+    this.#ask = setTimeout(() => {
+      this.ask();
+      this.#again(askAgainMs);
+    }, afterMs);
+  }
+}
