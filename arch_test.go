@@ -44,6 +44,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/relay":                  {[]string{"internal/relay/credential"}, []string{"github.com/pion/turn/v5", "github.com/pion/stun/v4", "github.com/pion/logging", "github.com/prometheus/client_golang", "golang.org/x/sync"}},
 	"internal/relay/credential":       {nil, nil},
 	"internal/relay/policy":           {nil, nil},
+	"internal/budget":                 {nil, []string{"github.com/prometheus/client_golang"}},
 	"internal/secret":                 {nil, nil},
 	"internal/httpx":                  {nil, nil},
 	"internal/ops":                    {nil, []string{"github.com/prometheus/client_golang"}},

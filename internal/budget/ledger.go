@@ -1,0 +1,345 @@
+package budget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"time"
+)
+
+const (
+	// maxOutstanding is how much one grant can have leased at once.
+	maxOutstanding = 1 << 30
+	// minLease: towards the end of an account, leases get smaller, so that the rest is
+	// not stranded with one of several; but not smaller than this.
+	minLease = 64 << 10
+	// maxReport bounds what anybody can claim to have relayed; sums of it fit.
+	maxReport = 1 << 50
+)
+
+// Chain says which accounts a grant spends from, besides the day's and the month's.
+type Chain struct {
+	Session string
+	Member  string // unique in the session
+	// Price is the name of the price in Config.Prices, and of the provider in Config.Usage;
+	// empty for the built-in relay.
+	Price string
+}
+
+// Open makes the account of a credential. declared is the size of what the member is going
+// to transfer, in bytes; 0 if it doesn't say. What members declared tightens the
+// session's budget. A second Open for an open grant only adds to what is declared. It fails with ErrFull, with
+// ErrSpent if there is nothing to spend, and if the chain has no names.
+func (l *Ledger) Open(grantID string, c Chain, declared int64) error {
+	p, priced := l.cfg.Prices[c.Price]
+	switch {
+	case grantID == "" || c.Session == "" || c.Member == "":
+		return errors.New("open grant: a name is missing")
+	case declared < 0:
+		return errors.New("open grant: the declared size is negative")
+	case !priced && c.Price != "":
+		return fmt.Errorf("open grant: there is no price of %q", c.Price)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.roll(time.Now())
+	declared = min(declared, maxReport)
+	if g, ok := l.grants[grantID]; ok {
+		if !g.closed.IsZero() || g.session.id != c.Session || g.member.id != c.Member || g.provider != c.Price {
+			return errors.New("open grant: it is open with another chain")
+		}
+		l.declare(g.session, g.member, declared)
+		return nil
+	}
+	if err := l.room(c); err != nil {
+		l.metrics.refuse(refusedFull)
+		return fmt.Errorf("open grant: %w", err)
+	}
+	s, m := l.chain(c)
+	l.declare(s, m, declared)
+	g := &grant{account: newAccount(l.cfg.Credential.amount()), id: grantID, session: s, member: m, provider: c.Price, price: price(p)}
+	for level, a := range l.accounts(g) {
+		if a.exhausted() {
+			l.tell(Cut, Level(level), g)
+			l.metrics.refuse(refusedSpent[level])
+			l.forget(s, m, time.Now())
+			return fmt.Errorf("open grant: %s: %w", Level(level), ErrSpent)
+		}
+	}
+	s.grants++
+	m.grants++
+	l.grants[grantID] = g
+	return nil
+}
+
+// room says whether there is a place for a grant of c.
+func (l *Ledger) room(c Chain) error {
+	s := l.sessions[c.Session]
+	if len(l.grants) >= l.cfg.Limits.Grants || s == nil && len(l.sessions) >= l.cfg.Limits.Sessions {
+		return ErrFull
+	}
+	if s != nil && s.members[c.Member] == nil && len(s.members) >= l.cfg.Limits.Members {
+		return ErrFull
+	}
+	return nil
+}
+
+// chain finds or makes the accounts of a session and a member.
+func (l *Ledger) chain(c Chain) (*session, *member) {
+	s := l.sessions[c.Session]
+	if s == nil {
+		s = &session{account: newAccount(l.cfg.Session.amount()), id: c.Session, members: map[string]*member{}}
+		l.sessions[c.Session] = s
+	}
+	m := s.members[c.Member]
+	if m == nil {
+		m = &member{account: newAccount(l.memberLimit(s)), id: c.Member}
+		s.members[c.Member] = m
+	}
+	return s, m
+}
+
+// memberLimit is a share of what sessions may spend. It is not narrowed by what was declared, but
+// for the session's own limit: where only one side needs the relay, one member
+// spends it all.
+func (l *Ledger) memberLimit(s *session) amount {
+	limit := s.limit
+	limit.bytes = min(limit.bytes, portion(l.cfg.Session.Bytes, l.cfg.MemberShare))
+	if l.cfg.Session.Money != Unlimited {
+		limit.money = min(limit.money, portion(l.cfg.Session.Money, l.cfg.MemberShare))
+	}
+	return limit
+}
+
+// portion is n·percent/100, without overflow; Unlimited stays so.
+func portion(n int64, percent int) int64 {
+	if n == Unlimited {
+		return n
+	}
+	hi, lo := bits.Mul64(uint64(n), uint64(percent))
+	if hi >= 100 {
+		return Unlimited
+	}
+	q, _ := bits.Div64(hi, lo, 100)
+	return int64(min(q, Unlimited))
+}
+
+// declare takes note of what a member wants to transfer, the most it ever said, and resizes the
+// accounts of the session.
+func (l *Ledger) declare(s *session, m *member, size int64) {
+	if size > m.declared {
+		m.declared = size
+	}
+	var sum int64
+	for _, m := range s.members {
+		sum += min(m.declared, Unlimited-sum)
+	}
+	limit := l.cfg.Session.amount()
+	if sum > 0 {
+		if want := portion(sum, l.cfg.DeclaredPercent); want < limit.bytes-min(limit.bytes, l.cfg.Allowance) {
+			limit.bytes = want + l.cfg.Allowance
+		}
+	}
+	s.resize(limit)
+	for _, m := range s.members {
+		m.resize(l.memberLimit(s))
+	}
+}
+
+// accounts is the chain of g, by Level.
+func (l *Ledger) accounts(g *grant) [levels]*account {
+	return [levels]*account{&g.account, &g.member.account, &g.session.account, &l.day, &l.month}
+}
+
+// Lease asks for up to want bytes more, at least 1, for a grant. It may give less, and gives nothing
+// with an error: ErrSpent if an account of the chain has nothing more than what this grant has leased
+// already; ErrBusy if the rest is leased to others, and may come back; ErrUnknown; or that of the
+// file, which has to know first.
+func (l *Ledger) Lease(ctx context.Context, grantID string, want int64) (granted int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("lease: %w", err)
+	}
+	if want <= 0 {
+		return 0, errors.New("lease: nothing is wanted")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.roll(time.Now())
+	g, ok := l.grants[grantID]
+	if !ok || !g.closed.IsZero() {
+		l.metrics.refuse(refusedUnknown)
+		return 0, fmt.Errorf("lease: %w", ErrUnknown)
+	}
+	n, err := l.available(g, want)
+	if err != nil {
+		return 0, fmt.Errorf("lease: %w", err)
+	}
+	x := amount{n, g.price.reserve(g.outstanding+n, g.rest) - g.reserved}
+	if err := l.cover(x); err != nil { // before anything is given
+		l.metrics.refuse(refusedFile)
+		return 0, fmt.Errorf("lease: %w", err)
+	}
+	for _, a := range l.accounts(g) {
+		a.lease(x)
+	}
+	g.outstanding += x.bytes
+	g.reserved += x.money
+	l.metrics.leases.Inc()
+	l.metrics.leased.Add(float64(n))
+	return n, nil
+}
+
+// available returns how much of want the chain has, at least 1.
+func (l *Ledger) available(g *grant, want int64) (int64, error) {
+	n := min(want, maxOutstanding-g.outstanding)
+	busy := n <= 0
+	for level, a := range l.accounts(g) {
+		left := a.left.bytes
+		if a.limit.money != Unlimited {
+			left = min(left, g.price.affordable(g.outstanding, g.rest, a.left.money))
+		}
+		if left <= 0 {
+			if a.leased.bytes <= g.outstanding { // nothing comes back from others
+				if a.exhausted() {
+					l.tell(Cut, Level(level), g)
+				}
+				l.metrics.refuse(refusedSpent[level])
+				return 0, fmt.Errorf("%s: %w", Level(level), ErrSpent)
+			}
+			busy = true
+			continue
+		}
+		if left < 2*want && Level(level) != Credential {
+			left = min(left, max(left/2, minLease))
+		}
+		n = min(n, left)
+	}
+	if busy {
+		l.metrics.refuse(refusedBusy)
+		return 0, ErrBusy
+	}
+	return n, nil
+}
+
+// Settle reports, out of what was leased for a grant and since the last Settle: the bytes that
+// were delivered, how many of them are charged money, and what is given back. More than was
+// leased is counted all the same, and is an error, as is a grant that isn't open.
+func (l *Ledger) Settle(ctx context.Context, grantID string, delivered, charged, returned int64) error {
+	if delivered < 0 || returned < 0 || charged < 0 || charged > delivered || delivered > maxReport {
+		return errors.New("settle: want 0 ≤ charged ≤ delivered, and 0 ≤ returned")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.roll(time.Now())
+	g, ok := l.grants[grantID]
+	if !ok || !g.closed.IsZero() {
+		l.metrics.refuse(refusedUnknown)
+		return fmt.Errorf("settle: %w", ErrUnknown) // it was counted as spent when it was closed
+	}
+	over := delivered > g.outstanding || returned > g.outstanding-delivered
+	returned = min(returned, max(0, g.outstanding-delivered))
+	err := l.spend(g, min(g.outstanding, delivered+returned), delivered, charged)
+	l.metrics.settled(delivered, charged, returned)
+	if over {
+		l.metrics.refuse(refusedOverrun)
+		err = errors.Join(errors.New("more than was leased"), err)
+	}
+	if err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	return nil
+}
+
+// spend ends ended bytes of g's lease, and counts what was delivered instead. An error is
+// that of the file, which then is behind.
+func (l *Ledger) spend(g *grant, ended, delivered, charged int64) error {
+	money, rest := g.price.cost(charged, g.rest)
+	g.outstanding, g.rest = g.outstanding-ended, rest
+	reserved := g.price.reserve(g.outstanding, g.rest)
+	freed := amount{ended, g.reserved - reserved}
+	g.reserved = reserved
+	for level, a := range l.accounts(g) {
+		a.settle(freed, amount{delivered, money})
+		switch {
+		case a.exhausted():
+			l.tell(Cut, Level(level), g)
+		case a.nearly():
+			l.tell(Warning, Level(level), g)
+		}
+	}
+	return l.cover(amount{}) // needed for overdrafts only
+}
+
+// CloseGrant ends a grant: what is outstanding counts as spent, and as charged. Settle before. For
+// a provider with a Usage, the account stays until it was asked once more. An unknown grant is no error.
+func (l *Ledger) CloseGrant(grantID string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.roll(now)
+	g, ok := l.grants[grantID]
+	if !ok || !g.closed.IsZero() {
+		return
+	}
+	l.metrics.lost.Add(float64(g.outstanding))
+	// What is reserved covers it, so this needs no file.
+	_ = l.spend(g, g.outstanding, g.outstanding, g.outstanding)
+	g.closed = now
+	if l.cfg.Usage[g.provider] == nil {
+		l.remove(g, now)
+	}
+}
+
+// remove takes a closed grant out, and what only it kept.
+func (l *Ledger) remove(g *grant, now time.Time) {
+	if g.rest > 0 { // rounded up, once
+		for _, a := range l.accounts(g) {
+			a.settle(amount{0, g.reserved}, amount{0, g.reserved})
+		}
+		g.rest, g.reserved = 0, 0
+	}
+	delete(l.grants, g.id)
+	g.session.grants--
+	g.member.grants--
+	l.forget(g.session, g.member, now)
+}
+
+// forget removes what has neither grants nor spent anything.
+func (l *Ledger) forget(s *session, m *member, now time.Time) {
+	if m.grants == 0 && m.spent == (amount{}) {
+		delete(s.members, m.id)
+	}
+	if s.grants > 0 {
+		return
+	}
+	s.idle = now
+	if s.spent == (amount{}) {
+		delete(l.sessions, s.id)
+	}
+}
+
+// tell sends an event, once an account and kind; a Cut makes up for the Warning.
+func (l *Ledger) tell(k Kind, level Level, g *grant) {
+	a := l.accounts(g)[level]
+	if a.cut || k == Warning && a.warned {
+		return
+	}
+	a.warned, a.cut = true, k == Cut
+	e := Event{Kind: k, Level: level}
+	if level <= Session {
+		e.Session = g.session.id
+	}
+	if level <= Member {
+		e.Member = g.member.id
+	}
+	if level == Credential {
+		e.Grant = g.id
+	}
+	select {
+	case l.events <- e:
+		l.metrics.events.WithLabelValues(level.String()).Inc()
+	default: // nobody reads; the cut happens all the same
+		l.metrics.refuse(droppedEvent)
+	}
+}
