@@ -40,7 +40,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/grant":                  {[]string{"internal/ice"}, []string{"github.com/prometheus/client_golang", "golang.org/x/sync"}},
 	"internal/signaling":              {[]string{"internal/realtime", "internal/grant", "internal/ice", "internal/token", "internal/httpx"}, nil},
 	"internal/token":                  {nil, []string{"github.com/golang-jwt/jwt/v5"}},
-	"internal/ice":                    {[]string{"internal/relay/credential"}, nil},
+	"internal/ice":                    {[]string{"internal/relay/credential", "internal/secret"}, nil},
 	"internal/relay":                  {[]string{"internal/relay/credential"}, []string{"github.com/pion/turn/v5", "github.com/pion/stun/v4", "github.com/pion/logging", "github.com/prometheus/client_golang", "golang.org/x/sync"}},
 	"internal/relay/credential":       {nil, nil},
 	"internal/relay/policy":           {nil, nil},

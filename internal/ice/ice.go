@@ -6,9 +6,16 @@
 // provider puts nothing into it that another party may not see: TURN usernames cross the
 // network in clear, and carry no member's id.
 //
-// Relay is the provider for Causeway's own relay. It knows the relay by two functions,
-// so that minting needs no TURN server in the process and no dependency on package
+// Relay is the provider for a relay that takes TURN REST credentials. It knows the relay by two
+// functions, so that minting needs no TURN server in the process and no dependency on package
 // relay, which verifies.
+//
+// Issuers make credentials that can be revoked and whose bytes are counted, as far as
+// whoever relays lets them: Own, for grants at Causeway's relay; Coturn; Metered; Cloudflare. What
+// each is worth it says by its Capabilities. A Chain asks them in order, and Issued
+// makes a Provider of one. Answers of bought providers are hostile until read: bounded, without
+// redirects, and stripped of what browsers choke on. Keys travel to their provider only, and
+// are in no error.
 //
 // A client asks again before an ICE restart that comes after the expiry; what already runs
 // is not cut by it.
