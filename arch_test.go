@@ -45,6 +45,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/relay/credential":       {nil, nil},
 	"internal/relay/policy":           {nil, nil},
 	"internal/budget":                 {nil, []string{"github.com/prometheus/client_golang"}},
+	"internal/relay/udp":              {nil, []string{"golang.org/x/sys"}},
 	"internal/secret":                 {nil, nil},
 	"internal/httpx":                  {nil, nil},
 	"internal/ops":                    {nil, []string{"github.com/prometheus/client_golang"}},
