@@ -8,11 +8,8 @@
 //	     ─▶ Report ─▶ Bars: ratios and limits, held or not
 //
 // What is compared is measured in turns, a few seconds each, and the median of
-// the turns counts; so both sides see the same noise. CPU time has a resolution
-// of 10 ms, memory one of a page.
-//
-// Children end with the run, whatever ends it: they are asked to, then killed,
-// and the kernel kills them if this process dies.
+// the turns counts; so both sides see the same noise. Processes, /proc and bars are
+// package measure's; the relay has a benchmark of its own in package relay.
 package bench
 
 import (

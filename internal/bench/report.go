@@ -1,8 +1,9 @@
 package bench
 
 import (
-	"slices"
 	"time"
+
+	"causeway/internal/bench/measure"
 )
 
 // Subject is what was measured.
@@ -19,27 +20,17 @@ const (
 
 // Report is the result of Run, and the JSON that is printed.
 type Report struct {
-	Benchmark   string        `json:"benchmark"`
-	Version     string        `json:"version,omitempty"`
-	Started     time.Time     `json:"started"`
-	Seconds     float64       `json:"seconds"`
-	Machine     Machine       `json:"machine"`
-	Connects    []Connect     `json:"connect"`
-	Idle        *Memory       `json:"idle,omitempty"`
-	Messages    []Measurement `json:"messages"`
-	Skipped     []Skipped     `json:"skipped"`
-	Bars        []Bar         `json:"bars"`
-	Descriptors int           `json:"descriptor_limit"`
-}
-
-// Machine is where it was measured.
-type Machine struct {
-	System  string `json:"system"`
-	CPUs    int    `json:"cpus"`
-	CPU     string `json:"cpu"`
-	Kernel  string `json:"kernel"`
-	Go      string `json:"go"`
-	LoadAvg string `json:"load_before"`
+	Benchmark   string            `json:"benchmark"`
+	Version     string            `json:"version,omitempty"`
+	Started     time.Time         `json:"started"`
+	Seconds     float64           `json:"seconds"`
+	Machine     measure.Machine   `json:"machine"`
+	Connects    []Connect         `json:"connect"`
+	Idle        *Memory           `json:"idle,omitempty"`
+	Messages    []Measurement     `json:"messages"`
+	Skipped     []measure.Skipped `json:"skipped"`
+	Bars        []measure.Bar     `json:"bars"`
+	Descriptors int               `json:"descriptor_limit"`
 }
 
 // Connect is what it cost to open connections: for the hub negotiate, WebSocket
@@ -94,24 +85,6 @@ type Measurement struct {
 	ResidentAfter float64  `json:"rss_mib"`
 }
 
-// Skipped is what was not measured, and why.
-type Skipped struct {
-	What   string `json:"what"`
-	Reason string `json:"reason"`
-}
-
-// Bar is a limit that the service is held to. Pass is nil if it was not measured.
-type Bar struct {
-	Name   string   `json:"name"`
-	Value  *float64 `json:"value"`
-	Unit   string   `json:"unit"`
-	Op     string   `json:"op"` // "<=", ">=" or "<"
-	Limit  float64  `json:"limit"`
-	Aim    float64  `json:"aim,omitempty"`
-	Pass   *bool    `json:"pass"`
-	Detail string   `json:"detail"`
-}
-
 // ratio is a figure of the hub's divided by a yardstick's.
 type ratio struct {
 	scenario Scenario
@@ -121,7 +94,7 @@ type ratio struct {
 }
 
 // bars compares the report with what issue 3 asks for.
-func (r *Report) bars() []Bar {
+func (r *Report) bars() []measure.Bar {
 	perMessage := func(m Measurement) float64 { return m.CPU }
 	perSecond := func(m Measurement) float64 { return m.PerCPUSecond }
 	perDelivery := func(m Measurement) float64 { return m.CPUDelivery }
@@ -137,37 +110,21 @@ func (r *Report) bars() []Bar {
 			unitClean = m.Lost == 0 && m.FailedConns == 0 && m.Rate > 0.98*m.TargetRate
 		}
 	}
-	unit := bar("echo_10000_p99", "ms", "<", 100, p99, "10 000 connections, 10 000 messages/s of 2 KB in and out; nothing lost, rate held")
+	unit := measure.NewBar("echo_10000_p99", "ms", "<", 100, p99, "10 000 connections, 10 000 messages/s of 2 KB in and out; nothing lost, rate held")
 	if unit.Pass != nil && !unitClean {
 		*unit.Pass = false
 	}
-	memory := bar("idle_memory", "KiB/connection", "<=", 8, idle, "resident memory of the server, settled; a Node ws server: 12")
+	memory := measure.NewBar("idle_memory", "KiB/connection", "<=", 8, idle, "resident memory of the server, settled; a Node ws server: 12")
 	memory.Aim = 5
-	return []Bar{
+	return []measure.Bar{
 		memory,
-		bar("send_vs_peerjs", "ratio", "<=", 0.75, r.ratio(ratio{Send, PeerSize, Causeway, PeerJS, perMessage}), "CPU per addressed message of 1.5 KB at 10 000/s"),
-		bar("send_vs_copy", "ratio", "<=", 1.6, r.ratio(ratio{Send, PeerSize, Causeway, Copy, perMessage}), "CPU per addressed message of 1.5 KB at 10 000/s"),
-		bar("saturated_vs_peerjs", "ratio", ">=", 2.5, r.ratio(ratio{Saturated, PeerSize, Causeway, PeerJS, perSecond}), "addressed messages of 1.5 KB per CPU second"),
-		bar("connect_vs_upgrade", "ratio", "<=", 1.4, r.connectRatio(), "CPU per connect, negotiate and handshake included"),
-		bar("broadcast_vs_loop", "ratio", "<=", 1.5, r.ratio(ratio{Broadcast, BigSize, Causeway, Loop, perDelivery}), "CPU per recipient of a 2 KB broadcast"),
+		measure.NewBar("send_vs_peerjs", "ratio", "<=", 0.75, r.ratio(ratio{Send, PeerSize, Causeway, PeerJS, perMessage}), "CPU per addressed message of 1.5 KB at 10 000/s"),
+		measure.NewBar("send_vs_copy", "ratio", "<=", 1.6, r.ratio(ratio{Send, PeerSize, Causeway, Copy, perMessage}), "CPU per addressed message of 1.5 KB at 10 000/s"),
+		measure.NewBar("saturated_vs_peerjs", "ratio", ">=", 2.5, r.ratio(ratio{Saturated, PeerSize, Causeway, PeerJS, perSecond}), "addressed messages of 1.5 KB per CPU second"),
+		measure.NewBar("connect_vs_upgrade", "ratio", "<=", 1.4, r.connectRatio(), "CPU per connect, negotiate and handshake included"),
+		measure.NewBar("broadcast_vs_loop", "ratio", "<=", 1.5, r.ratio(ratio{Broadcast, BigSize, Causeway, Loop, perDelivery}), "CPU per recipient of a 2 KB broadcast"),
 		unit,
 	}
-}
-
-func bar(name, unit, op string, limit float64, value *float64, detail string) Bar {
-	b := Bar{Name: name, Value: value, Unit: unit, Op: op, Limit: limit, Detail: detail}
-	if value == nil {
-		return b
-	}
-	pass := *value < limit
-	switch op {
-	case "<=":
-		pass = *value <= limit
-	case ">=":
-		pass = *value >= limit
-	}
-	b.Pass = &pass
-	return b
 }
 
 // ratio compares medians over the rounds; nil if a side was not measured.
@@ -179,9 +136,9 @@ func (r *Report) ratio(q ratio) *float64 {
 				all = append(all, q.figure(m))
 			}
 		}
-		return median(all)
+		return measure.Median(all)
 	}
-	return divide(of(q.of))(of(q.to))
+	return measure.Divide(of(q.of))(of(q.to))
 }
 
 func (r *Report) connectRatio() *float64 {
@@ -192,29 +149,7 @@ func (r *Report) connectRatio() *float64 {
 				all = append(all, c.CPU)
 			}
 		}
-		return median(all)
+		return measure.Median(all)
 	}
-	return divide(of(Causeway))(of(Upgrade))
-}
-
-// divide takes two figures that may be missing, one after the other.
-func divide(a float64, okA bool) func(b float64, okB bool) *float64 {
-	return func(b float64, okB bool) *float64 {
-		if !okA || !okB || b == 0 {
-			return nil
-		}
-		q := a / b
-		return &q
-	}
-}
-
-func median(all []float64) (float64, bool) {
-	if len(all) == 0 {
-		return 0, false
-	}
-	slices.Sort(all)
-	if n := len(all); n%2 == 0 {
-		return (all[n/2-1] + all[n/2]) / 2, true
-	}
-	return all[len(all)/2], true
+	return measure.Divide(of(Causeway))(of(Upgrade))
 }

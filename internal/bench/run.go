@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"causeway/internal/bench/load"
+	"causeway/internal/bench/measure"
 	"causeway/internal/realtime/accesskey"
 )
 
@@ -42,8 +43,8 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, fmt.Errorf("limit of file descriptors: %w", err)
 	}
 	b := &bench{cfg: cfg, scale: cfg.scale()}
-	b.report = Report{Benchmark: "realtime", Started: time.Now().UTC().Truncate(time.Second), Machine: machine(), Descriptors: limit,
-		Connects: []Connect{}, Messages: []Measurement{}, Skipped: []Skipped{}}
+	b.report = Report{Benchmark: "realtime", Started: time.Now().UTC().Truncate(time.Second), Machine: measure.ThisMachine(), Descriptors: limit,
+		Connects: []Connect{}, Messages: []Measurement{}, Skipped: []measure.Skipped{}}
 	if most := limit - 1000; b.scale.idle > most {
 		b.say("%d connections, as the limit of file descriptors is %d", most, limit)
 		b.scale.idle = most
@@ -53,7 +54,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := b.all(ctx); err != nil {
 		return nil, err
 	}
-	b.report.Seconds = rounded(time.Since(begin).Seconds(), 1)
+	b.report.Seconds = measure.Rounded(time.Since(begin).Seconds(), 1)
 	b.report.Bars = b.report.bars()
 	return &b.report, nil
 }
@@ -67,7 +68,7 @@ func (b *bench) say(format string, args ...any) {
 }
 
 func (b *bench) skip(what string, reason error) {
-	b.report.Skipped = append(b.report.Skipped, Skipped{what, reason.Error()})
+	b.report.Skipped = append(b.report.Skipped, measure.Skipped{What: what, Reason: reason.Error()})
 	b.say("skipped: %s: %v", what, reason)
 }
 
@@ -114,21 +115,21 @@ func (b *bench) idle(ctx context.Context) error {
 		return err
 	}
 	defer s.close()
-	before, err := resident(s.pid)
+	before, err := measure.Resident(s.pid)
 	if err != nil {
 		return err
 	}
 	if err := b.open(ctx, s, b.scale.idle, 0); err != nil {
 		return err
 	}
-	atEnd, err := resident(s.pid)
+	atEnd, err := measure.Resident(s.pid)
 	if err != nil {
 		return err
 	}
 	if err := s.loop.Wait(ctx, b.scale.settle); err != nil {
 		return err
 	}
-	after, err := resident(s.pid)
+	after, err := measure.Resident(s.pid)
 	if err != nil {
 		return err
 	}
@@ -137,8 +138,8 @@ func (b *bench) idle(ctx context.Context) error {
 	}
 	m := &Memory{
 		Connections: len(s.conns), Settled: b.scale.settle.Seconds(),
-		Before: rounded(float64(before)/(1<<20), 1), AfterAll: rounded(float64(atEnd)/(1<<20), 1), After: rounded(float64(after)/(1<<20), 1),
-		PerConn: rounded(float64(after-before)/1024/float64(len(s.conns)), 2),
+		Before: measure.Rounded(float64(before)/(1<<20), 1), AfterAll: measure.Rounded(float64(atEnd)/(1<<20), 1), After: measure.Rounded(float64(after)/(1<<20), 1),
+		PerConn: measure.Rounded(float64(after-before)/1024/float64(len(s.conns)), 2),
 	}
 	b.report.Idle = m
 	b.say("idle: %d connections, %.2f KiB each (%.0f MiB before, %.0f at the last connect, %.0f after %.0f s)",

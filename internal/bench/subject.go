@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"causeway/internal/bench/load"
+	"causeway/internal/bench/measure"
 	"causeway/internal/bench/yardstick"
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/accesskey"
@@ -29,7 +29,7 @@ const parallel = 64
 // subject is a server and our connections to it.
 type subject struct {
 	name  Subject
-	child *child // nil if it is not ours
+	child *measure.Child // nil if it is not ours
 	pid   int
 	addr  netip.AddrPort
 	cs    accesskey.ConnectionString // of Causeway
@@ -44,11 +44,11 @@ func (s *subject) close() {
 		s.loop = nil
 	}
 	if s.child != nil {
-		s.child.stop()
+		s.child.Stop()
 	}
 }
 
-func (s *subject) cpu() (time.Duration, error) { return cpuTime(s.pid) }
+func (s *subject) cpu() (time.Duration, error) { return measure.CPU(s.pid) }
 
 // begin starts a server by the name of what it is. No connections are opened.
 func (b *bench) begin(ctx context.Context, name Subject) (*subject, error) {
@@ -70,7 +70,7 @@ func (b *bench) begin(ctx context.Context, name Subject) (*subject, error) {
 	if len(argv) == 0 {
 		return nil, fmt.Errorf("no command line for %s", name)
 	}
-	c, err := startChild(ctx, argv)
+	c, err := measure.Start(ctx, argv)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (s *subject) parse(text string) error {
 // ready waits until the service takes connections: it answers 503 between opening
 // its socket and running.
 func (s *subject) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, measure.StartTimeout)
 	defer cancel()
 	for {
 		loop, err := load.New(s.addr)
@@ -173,7 +173,7 @@ func (b *bench) open(ctx context.Context, s *subject, n, round int) error {
 		return err
 	}
 	if round > 0 {
-		c := Connect{Subject: s.name, Round: round, Connections: n, Seconds: rounded(took.Seconds(), 3), CPU: rounded(micros(after-cpu)/float64(n), 1)}
+		c := Connect{Subject: s.name, Round: round, Connections: n, Seconds: measure.Rounded(took.Seconds(), 3), CPU: measure.Rounded(micros(after-cpu)/float64(n), 1)}
 		b.report.Connects = append(b.report.Connects, c)
 		b.say("connect %s, %d connections, round %d: %.1f µs of CPU each", s.name, n, round, c.CPU)
 	}
@@ -210,7 +210,7 @@ func (b *bench) measure(ctx context.Context, s *subject, t trial) error {
 	if err != nil {
 		return fmt.Errorf("%s of %s: %w", t.scenario, s.name, err)
 	}
-	rss, err := resident(s.pid)
+	rss, err := measure.Resident(s.pid)
 	if err != nil {
 		return err
 	}
@@ -218,17 +218,17 @@ func (b *bench) measure(ctx context.Context, s *subject, t trial) error {
 	seconds := r.Elapsed.Seconds()
 	m := Measurement{
 		Scenario: t.scenario, Subject: s.name, Round: t.round, Size: t.load.Size, Connections: len(s.conns), Recipients: fan,
-		TargetRate: t.load.Rate, Rate: rounded(r.MessagesPerSecond(fan), 1), Seconds: rounded(seconds, 3),
-		CPUDelivery: rounded(micros(r.CPUPerDelivery()), 2), CPU: rounded(micros(r.CPUPerDelivery())*float64(fan), 2),
-		ServerBusy: rounded(r.CPU.Seconds()/seconds, 3), DriverBusy: rounded(r.Driver.Seconds()/seconds, 3), DriverLate: rounded(millis(r.Late), 2),
+		TargetRate: t.load.Rate, Rate: measure.Rounded(r.MessagesPerSecond(fan), 1), Seconds: measure.Rounded(seconds, 3),
+		CPUDelivery: measure.Rounded(micros(r.CPUPerDelivery()), 2), CPU: measure.Rounded(micros(r.CPUPerDelivery())*float64(fan), 2),
+		ServerBusy: measure.Rounded(r.CPU.Seconds()/seconds, 3), DriverBusy: measure.Rounded(r.Driver.Seconds()/seconds, 3), DriverLate: measure.Rounded(millis(r.Late), 2),
 		Latency: Latency{
-			P50: rounded(millis(r.Latency.Percentile(50)), 3), P90: rounded(millis(r.Latency.Percentile(90)), 3),
-			P99: rounded(millis(r.Latency.Percentile(99)), 3), Max: rounded(millis(r.Latency.Max()), 3),
+			P50: measure.Rounded(millis(r.Latency.Percentile(50)), 3), P90: measure.Rounded(millis(r.Latency.Percentile(90)), 3),
+			P99: measure.Rounded(millis(r.Latency.Percentile(99)), 3), Max: measure.Rounded(millis(r.Latency.Max()), 3),
 		},
-		Deliveries: r.Delivered, Lost: r.Lost, FailedConns: r.Failed, ResidentAfter: rounded(float64(rss)/(1<<20), 1),
+		Deliveries: r.Delivered, Lost: r.Lost, FailedConns: r.Failed, ResidentAfter: measure.Rounded(float64(rss)/(1<<20), 1),
 	}
 	if r.CPU > 0 {
-		m.PerCPUSecond = rounded(float64(r.Delivered)/float64(fan)/r.CPU.Seconds(), 0)
+		m.PerCPUSecond = measure.Rounded(float64(r.Delivered)/float64(fan)/r.CPU.Seconds(), 0)
 	}
 	b.report.Messages = append(b.report.Messages, m)
 	b.say("%s %s, %d B, round %d: %.0f messages/s, %.1f µs of CPU each (%.2f a delivery), p99 %.2f ms, lost %d",
@@ -241,8 +241,3 @@ func (b *bench) measure(ctx context.Context, s *subject, t trial) error {
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-func rounded(v float64, digits int) float64 {
-	p := math.Pow10(digits)
-	return math.Round(v*p) / p
-}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package bench
+package measure
 
 import (
 	"bufio"
@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// child is a process that a benchmark has started.
-type child struct {
+// Child is a process that a benchmark has started.
+type Child struct {
 	// Line is the first line that it printed.
 	Line  string
 	PID   int
@@ -29,23 +29,55 @@ type child struct {
 }
 
 const (
-	startTimeout = 20 * time.Second
+	// StartTimeout is how long a server may take until it serves.
+	StartTimeout = 20 * time.Second
 	stopTimeout  = 10 * time.Second
 )
 
-// startChild starts argv and waits for its first line.
-func startChild(ctx context.Context, argv []string) (*child, error) {
+// Start starts argv and waits for its first line. env is added to the environment.
+func Start(ctx context.Context, argv []string, env ...string) (*Child, error) {
+	c, lines, err := start(argv, env)
+	if err != nil {
+		return nil, err
+	}
+	late := time.NewTimer(StartTimeout)
+	defer late.Stop()
+	select {
+	case c.Line = <-lines:
+		return c, nil
+	case <-c.ended:
+		return nil, fmt.Errorf("%s ended before it was ready: %w\n%s", strings.Join(argv, " "), errors.Join(c.err), c.log)
+	case <-late.C:
+		err = fmt.Errorf("%s printed nothing for %v\n%s", strings.Join(argv, " "), StartTimeout, c.log)
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	c.Stop()
+	return nil, err
+}
+
+// StartSilent starts argv, which says nothing when it is ready.
+func StartSilent(argv []string) (*Child, error) {
+	c, _, err := start(argv, nil)
+	return c, err
+}
+
+// Ended is closed when the process has.
+func (c *Child) Ended() <-chan struct{} { return c.ended }
+
+func start(argv, env []string) (*Child, <-chan string, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	c := &child{ended: make(chan struct{}), log: &tail{}}
+	cmd.Env = append(os.Environ(), env...)
+	c := &Child{ended: make(chan struct{}), log: &tail{}}
 	cmd.Stderr = c.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	started := make(chan error)
 	lines := make(chan string, 1)
-	go func() { // ends with the process, for which stop waits
+	go func() { // ends with the process, for which Stop waits
 		// The kernel kills the child when the thread that started it ends.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
@@ -64,27 +96,14 @@ func startChild(ctx context.Context, argv []string) (*child, error) {
 		close(c.ended)
 	}()
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", argv[0], err)
+		return nil, nil, fmt.Errorf("start %s: %w", argv[0], err)
 	}
 	c.PID = cmd.Process.Pid
-	late := time.NewTimer(startTimeout)
-	defer late.Stop()
-	select {
-	case c.Line = <-lines:
-		return c, nil
-	case <-c.ended:
-		return nil, fmt.Errorf("%s ended before it was ready: %w\n%s", strings.Join(argv, " "), errors.Join(c.err), c.log)
-	case <-late.C:
-		err = fmt.Errorf("%s printed nothing for %v\n%s", strings.Join(argv, " "), startTimeout, c.log)
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	c.stop()
-	return nil, err
+	return c, lines, nil
 }
 
-// stop asks the process to end, and makes it.
-func (c *child) stop() {
+// Stop asks the process to end, and makes it.
+func (c *Child) Stop() {
 	_ = syscall.Kill(c.PID, syscall.SIGTERM) // it may have ended
 	late := time.NewTimer(stopTimeout)
 	defer late.Stop()
@@ -116,8 +135,8 @@ func (t *tail) String() string { return string(t.buf) }
 // that Go runs on.
 const tick = 10 * time.Millisecond
 
-// cpuTime is the CPU time of a process so far, user and system (proc(5), stat).
-func cpuTime(pid int) (time.Duration, error) {
+// CPU is the CPU time of a process so far, user and system (proc(5), stat).
+func CPU(pid int) (time.Duration, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0, fmt.Errorf("cpu time of the server: %w", err)
@@ -135,8 +154,8 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(user+system) * tick, nil
 }
 
-// resident is the resident memory of a process in bytes (proc(5), statm).
-func resident(pid int) (int64, error) {
+// Resident is the resident memory of a process in bytes (proc(5), statm).
+func Resident(pid int) (int64, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
 	if err != nil {
 		return 0, fmt.Errorf("memory of the server: %w", err)
@@ -152,8 +171,8 @@ func resident(pid int) (int64, error) {
 	return pages * int64(os.Getpagesize()), nil
 }
 
-// machine describes this computer.
-func machine() Machine {
+// ThisMachine describes this computer.
+func ThisMachine() Machine {
 	m := Machine{System: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Go: runtime.Version()}
 	for _, line := range strings.Split(readText("/proc/cpuinfo"), "\n") {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
