@@ -19,10 +19,11 @@ import (
 // modules from elsewhere (a prefix; the standard library is free to all).
 var imports = map[string]struct{ ours, modules []string }{
 	"cmd/causeway":                    {[]string{"internal/cli"}, nil},
-	"internal/cli":                    {[]string{"internal/app", "internal/bench", "internal/config", "internal/ops"}, []string{"github.com/alecthomas/kong"}},
+	"internal/cli":                    {[]string{"internal/app", "internal/bench", "internal/bench/relay", "internal/config", "internal/ops"}, []string{"github.com/alecthomas/kong"}},
 	"internal/bench":                  {[]string{"internal/bench/load", "internal/bench/measure", "internal/bench/yardstick", "internal/realtime/accesskey", "internal/secret", "internal/realtime"}, nil},
 	"internal/bench/load":             {[]string{"internal/realtime", "internal/realtime/accesskey", "internal/secret", "internal/signalr"}, []string{"github.com/gobwas/ws", "golang.org/x/sys"}},
 	"internal/bench/measure":          {nil, nil},
+	"internal/bench/relay":            {[]string{"internal/bench/measure", "internal/relay/udp"}, []string{"golang.org/x/sync", "golang.org/x/sys"}},
 	"internal/bench/yardstick":        {nil, []string{"github.com/gobwas/ws", "golang.org/x/sync"}},
 	"internal/config":                 {nil, []string{"go.yaml.in/yaml/v3"}},
 	"internal/app":                    {[]string{"internal/..."}, []string{"golang.org/x/sync", "github.com/caddyserver/certmagic", "github.com/prometheus/client_golang", "go.uber.org/zap"}},

@@ -38,7 +38,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	limit, err := load.RaiseLimit()
+	limit, err := measure.RaiseLimit()
 	if err != nil {
 		return nil, fmt.Errorf("limit of file descriptors: %w", err)
 	}

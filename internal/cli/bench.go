@@ -25,7 +25,9 @@ import (
 type benchCommand struct {
 	Start     benchStart     `cmd:"" help:"Time from start to listening, and memory when idle."`
 	Realtime  benchRealtime  `cmd:"" help:"The realtime service: connecting, memory, CPU per message, latency, against yardsticks."`
+	Relay     benchRelay     `cmd:"" help:"The relay: CPU per packet, set-up, memory, against coturn and a bare forwarder."`
 	Yardstick benchYardstick `cmd:"" hidden:"" help:"What bench realtime compares with."`
+	Forwarder benchForwarder `cmd:"" hidden:"" help:"What bench relay compares with."`
 }
 
 // benchStart starts this binary's serve several times.

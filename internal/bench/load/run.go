@@ -246,18 +246,3 @@ func ownCPU() time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
-
-// RaiseLimit raises the limit of file descriptors as far as it goes, and returns it.
-func RaiseLimit() (int, error) {
-	var r unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
-		return 0, err
-	}
-	if r.Cur < r.Max {
-		r.Cur = r.Max
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
-			return 0, err
-		}
-	}
-	return int(min(r.Cur, 1<<30)), nil
-}

@@ -57,13 +57,16 @@ func Start(ctx context.Context, argv []string, env ...string) (*Child, error) {
 }
 
 // StartSilent starts argv, which says nothing when it is ready.
-func StartSilent(argv []string) (*Child, error) {
-	c, _, err := start(argv, nil)
+func StartSilent(argv []string, env ...string) (*Child, error) {
+	c, _, err := start(argv, env)
 	return c, err
 }
 
 // Ended is closed when the process has.
 func (c *Child) Ended() <-chan struct{} { return c.ended }
+
+// Err says how the process ended, and what it wrote last. Only for one that has.
+func (c *Child) Err() error { return fmt.Errorf("the server ended: %w\n%s", errors.Join(c.err), c.log) }
 
 func start(argv, env []string) (*Child, <-chan string, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
@@ -192,4 +195,20 @@ func readText(name string) string {
 		return ""
 	}
 	return string(b)
+}
+
+// RaiseLimit raises the limit of open files of this process, and of its children, as
+// far as it may, and returns it.
+func RaiseLimit() (int, error) {
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		return 0, err
+	}
+	if r.Cur < r.Max {
+		r.Cur = r.Max
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+			return 0, err
+		}
+	}
+	return int(min(r.Cur, 1<<30)), nil
 }
