@@ -20,9 +20,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -38,6 +40,7 @@ import (
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/hub"
 	"causeway/internal/relay"
+	"causeway/internal/relay/demux"
 	"causeway/internal/secret"
 	"causeway/internal/signaling"
 	"causeway/internal/token"
@@ -56,8 +59,9 @@ type App struct {
 	grants    *grant.Keeper // as is this
 	service   *service      // for other applications; nil: not offered
 	http      *http.Server
-	requests  requests    // all but probes
-	tls       *tls.Config // nil: plain HTTP
+	requests  requests       // all but probes
+	tls       *tls.Config    // nil: plain HTTP
+	shared    []*demux.Demux // of listeners, with TLS and a relay
 }
 
 // Options is what a command may ask of an App beyond its configuration.
@@ -117,8 +121,10 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 	if a.tls, err = tlsConfig(ctx, cfg, a.place.port, a.log); err != nil {
 		return err
 	}
+	a.share()
 	a.http = &http.Server{
-		Handler:           httpx.SecurityHeaders(proxies, probed),
+		Handler:           demux.Handler(httpx.SecurityHeaders(proxies, probed)),
+		ConnContext:       demux.ConnContext,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -154,12 +160,11 @@ func (a *App) openRelay(key []byte) (ice.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	secrets := func() [][]byte { return [][]byte{secretKey} }
 	if a.cfg.TURNListen != config.TURNOff {
 		a.relay, err = relay.New(relay.Config{
 			Listen:     a.cfg.TURNListen,
 			PublicIP:   a.cfg.PublicIP,
-			Secrets:    secrets,
+			GrantKey:   secretKey,
 			MinPort:    a.cfg.RelayPorts.First,
 			MaxPort:    a.cfg.RelayPorts.Last,
 			Logger:     a.log.With("part", "relay"),
@@ -169,7 +174,27 @@ func (a *App) openRelay(key []byte) (ice.Provider, error) {
 			return nil, fmt.Errorf("turn_listen: %w", err)
 		}
 	}
-	return ice.NewRelay(ice.RelayConfig{URLs: a.RelayURLs, Secrets: secrets, Life: a.cfg.CredentialLife, STUN: a.cfg.STUN})
+	if a.relay == nil {
+		none := func() [][]byte { return nil }
+		return ice.NewRelay(ice.RelayConfig{URLs: a.RelayURLs, Secrets: none, STUN: a.cfg.STUN})
+	}
+	return newMinter(minterConfig{
+		relay: a.relay, key: secretKey, urls: a.RelayURLs, stun: a.cfg.STUN, life: a.cfg.CredentialLife, presence: a.cfg.Lifetime,
+	})
+}
+
+// share lets the relay have its part of the TLS listeners.
+func (a *App) share() {
+	if a.tls == nil || a.relay == nil {
+		return
+	}
+	a.tls = a.tls.Clone()
+	a.tls.NextProtos = append(a.tls.NextProtos, demux.ALPN)
+	for _, l := range a.listeners {
+		d := demux.New(l, a.tls)
+		a.shared = append(a.shared, d)
+		a.relay.Attach(d.Relay(), true)
+	}
 }
 
 // openOwn opens the relay and adds our own application to mux: signaling and pages.
@@ -274,12 +299,29 @@ func (a *App) ConnectionString() string {
 	return text
 }
 
-// RelayURLs returns the relay's addresses as ICE server URLs; none if it is off.
+// RelayURLs returns the relay's addresses as ICE server URLs; none if it is off. TURN
+// over TLS is among them if there is a name that a certificate may be for.
 func (a *App) RelayURLs() []string {
 	if a.relay == nil {
 		return nil
 	}
-	return a.relay.URLs()
+	urls := a.relay.URLs()
+	if name := a.certified(); name != "" && len(a.shared) > 0 {
+		urls = append(urls, "turns:"+net.JoinHostPort(name, strconv.Itoa(a.place.port))+"?transport=tcp")
+	}
+	return urls
+}
+
+// certified is the name that clients check the certificate against; empty if it is not
+// known.
+func (a *App) certified() string {
+	if len(a.cfg.ACMEDomain) > 0 {
+		return a.cfg.ACMEDomain[0]
+	}
+	if u, err := url.Parse(a.cfg.PublicURL); err == nil && u.Scheme == "https" {
+		return u.Hostname()
+	}
+	return ""
 }
 
 // stunServers are the ICE servers that need no credential: our relay, and what is configured.
@@ -309,7 +351,16 @@ func (a *App) Run(ctx context.Context) error {
 		case <-gctx.Done():
 		}
 	}
-	for _, l := range a.listeners {
+	for _, d := range a.shared {
+		g.Go(func() error { return d.Run(late) })
+	}
+	for i, l := range a.listeners {
+		switch {
+		case a.shared != nil:
+			l = a.shared[i].HTTP()
+		case a.tls != nil:
+			l = tls.NewListener(l, a.tls)
+		}
 		g.Go(func() error { return a.serve(l) })
 	}
 	if a.relay != nil {
@@ -347,9 +398,6 @@ func (a *App) hubs() iter.Seq2[func(context.Context) error, <-chan struct{}] {
 }
 
 func (a *App) serve(l net.Listener) error {
-	if a.tls != nil {
-		l = tls.NewListener(l, a.tls)
-	}
 	if err := a.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve http: %w", err)
 	}

@@ -1,136 +1,211 @@
 package relay
 
 import (
-	"errors"
-	"net"
 	"net/netip"
-	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"causeway/internal/relay/policy"
+	"causeway/internal/relay/udp"
+	"causeway/internal/relay/wire"
+
+	"github.com/pion/stun/v4"
 )
 
-// allocation is one live allocation: who made it, and the UDP socket of its relayed
-// address, as the net.PacketConn that the library reads peers from and writes to them.
+// The times of RFC 8656.
+const (
+	maxLifetime        = 600 * time.Second // of an allocation; also the default (§3.2)
+	permissionLifetime = 300 * time.Second // §9
+	channelLifetime    = 600 * time.Second // §12
+)
+
+// client is who sent something: the client's half of a five-tuple, and the way back.
+type client struct {
+	transport transport
+	addr      netip.AddrPort
+	local     netip.Addr // ours that was asked, where the socket has several; else invalid
+	via       *udp.Conn  // over UDP
+	stream    *stream    // over TCP and TLS
+}
+
+// allocation is one live allocation: who made it, the socket of its relayed address,
+// and whom it talks to. What is not atomic does not change, or is guarded by the
+// table's lock.
 type allocation struct {
 	client   client
-	id       string // as the library knows the user: one per client and username
+	tid      [stun.TransactionIDSize]byte // of the Allocate, which may be repeated
 	username string
-	holder   string
-	realm    string // that the client was challenged with
-	key      []byte // of long-term credentials, RFC 8489 §9.2.2
+	key      wire.Key
+	member   *member
 
-	relayed netip.AddrPort // what clients and peers are told
-	local   netip.AddrPort // where this machine reaches the socket
-	// The library wants a *net.UDPAddr for each packet; these save making them.
-	relayedUDP, clientUDP *net.UDPAddr
+	relayed netip.AddrPort
+	conn    *udp.Conn // of relayed
+	poller  *udp.Poller
+	free    bool // what goes to the client stays in our networks
 
-	permissions, channels atomic.Int32
+	until  atomic.Int64 // nanoseconds of Server.clock
+	dead   atomic.Bool
+	failed stun.ErrorCode // of the additional address family; 0 if none was asked for
 
-	conn    *net.UDPConn
-	table   *table
-	metrics *metrics
-	onClose func()
-
-	mu      sync.Mutex
-	closed  bool   // the library has let go of it
-	reading bool   // its goroutine may still call ReadFrom
-	done    func() // says that the library's goroutine has ended; once
+	permissions atomic.Pointer[[]*permission] // replaced as a whole, under the table's lock
+	peers       atomic.Pointer[[]*peer]       // likewise
 }
 
-// peerIPs are the addresses that become possible peers while a is live.
-func (a *allocation) peerIPs() []netip.Addr {
-	if a.client.transport == overTCP {
-		// Its UDP ports are unknown, so none is proven.
-		return []netip.Addr{a.relayed.Addr()}
+// permission is for an IP (RFC 8656 §9).
+type permission struct {
+	addr  netip.Addr
+	until atomic.Int64
+}
+
+// peer is one address and port that an allocation exchanges packets with, and what is
+// known about it, so that most packets need no more than a look.
+type peer struct {
+	addr       netip.AddrPort
+	permission *permission
+	free       bool // what goes to it stays in our networks
+
+	channel      atomic.Uint32 // number; 0: none
+	channelUntil atomic.Int64
+	used         atomic.Int64 // when it was met or last judged
+
+	// judged is a policy.Verdict and, above it, the generation of the session that it
+	// holds for; target is the allocation whose relayed address this is, or nil.
+	judged atomic.Uint64
+	target atomic.Pointer[allocation]
+
+	gate atomic.Pointer[gated] // policy.P3
+}
+
+// gated is a policy.Gate for several goroutines.
+type gated struct {
+	mu   sync.Mutex
+	gate policy.Gate
+	open atomic.Bool // as it was after the last packet; asked where mu must not be waited for
+}
+
+func (g *gated) pass(fromPeer bool, b []byte, now time.Time) (ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if fromPeer {
+		ok = g.gate.FromPeer(b, now)
+	} else {
+		ok = g.gate.FromClient(b, now)
 	}
-	return []netip.Addr{a.relayed.Addr(), a.client.addr.Addr()}
+	g.open.Store(g.gate.Open(now))
+	return ok
 }
 
-// ReadFrom waits for a packet from a peer.
-func (a *allocation) ReadFrom(p []byte) (int, net.Addr, error) {
-	for {
-		n, source, err := a.conn.ReadFromUDPAddrPort(p)
-		if err != nil {
-			a.finish()
-			return 0, nil, err
+func load[T any](p *atomic.Pointer[[]T]) []T {
+	if l := p.Load(); l != nil {
+		return *l
+	}
+	return nil
+}
+
+// permission returns the live permission for addr, or nil.
+func (a *allocation) permission(addr netip.Addr, now int64) *permission {
+	for _, p := range load(&a.permissions) {
+		if p.addr == addr && p.until.Load() > now {
+			return p
 		}
-		peer := a.table.fromPeer(canonical(source))
-		switch {
-		case peer == nil:
-			a.metrics.drop(droppedFromPeer)
-		case n >= len(p):
-			a.metrics.drop(droppedOversize)
-		default:
-			return n, peer, nil
+	}
+	return nil
+}
+
+// peer returns the peer at addr if it has been met, and its permission lives.
+func (a *allocation) peer(addr netip.AddrPort, now int64) *peer {
+	for _, p := range load(&a.peers) {
+		if p.addr == addr {
+			if p.permission.until.Load() <= now {
+				return nil
+			}
+			return p
 		}
 	}
+	return nil
 }
 
-// finish accounts for the end of the library's goroutine, which never reads again
-// after an error. If the library closed the socket, the goroutine has nothing left to
-// do and ends here. If not, it goes on to delete the allocation, and Close is the last
-// that it does.
-func (a *allocation) finish() {
-	a.mu.Lock()
-	a.reading = false
-	closed := a.closed
-	a.mu.Unlock()
-	if closed {
-		leave(a.done)
+// bound returns the peer that channel number n is bound to, or nil.
+func (a *allocation) bound(n uint16, now int64) *peer {
+	for _, p := range load(&a.peers) {
+		if p.channel.Load() == uint32(n) {
+			if p.channelUntil.Load() <= now || p.permission.until.Load() <= now {
+				return nil
+			}
+			return p
+		}
 	}
+	return nil
 }
 
-// leave ends the calling goroutine, and says so by done. The library starts goroutines
-// that nobody can wait for; ending them where they call us is what lets Run promise
-// that none is left.
-func leave(done func()) {
-	defer done()
-	runtime.Goexit()
+// live tells whether the channel may be used, and its number.
+func (p *peer) live(now int64) (uint16, bool) {
+	n := p.channel.Load()
+	return uint16(n), n != 0 && p.channelUntil.Load() > now
 }
 
-// WriteTo sends to a peer; to anybody else it drops, as RFC 8656 §11.2 and §12.6 want.
-func (a *allocation) WriteTo(p []byte, to net.Addr) (int, error) {
-	udp, ok := to.(*net.UDPAddr)
-	if !ok {
-		return 0, errors.ErrUnsupported
+// permit gives addr a permission or renews it; false if there are too many. The caller
+// holds the table's lock.
+func (a *allocation) permit(addr netip.Addr, limit int, now int64) (*permission, bool) {
+	list := load(&a.permissions)
+	live := 0
+	for _, p := range list {
+		if p.addr == addr {
+			p.until.Store(now + int64(permissionLifetime))
+			return p, true
+		}
+		if p.until.Load() > now {
+			live++
+		}
 	}
-	dst, ok := a.table.toPeer(canonical(udp.AddrPort()))
-	if !ok {
-		a.metrics.drop(droppedToPeer)
-		return len(p), nil
+	if live >= limit {
+		return nil, false
 	}
-	n, err := a.conn.WriteToUDPAddrPort(p, dst)
-	if err == nil {
-		a.metrics.toPeer.add(n)
-	}
-	return n, err
+	next := slices.DeleteFunc(slices.Clone(list), func(p *permission) bool { return p.until.Load() <= now })
+	p := &permission{addr: addr}
+	p.until.Store(now + int64(permissionLifetime))
+	next = append(next, p)
+	a.permissions.Store(&next)
+	return p, true
 }
 
-// Close is the library's: each allocation's last event, whatever ended it.
-func (a *allocation) Close() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.closed {
-		return nil
+// meet returns the peer at addr, made if need be, for which there is a permission. Of the ports of
+// one address there may be many: the one that was used the longest ago and has no channel
+// makes room. It returns nil if all have one. The caller holds the table's lock.
+func (a *allocation) meet(addr netip.AddrPort, permission *permission, near bool, limit int, now int64) *peer {
+	list := slices.DeleteFunc(slices.Clone(load(&a.peers)), func(p *peer) bool {
+		return p.addr != addr && p.permission.until.Load() <= now
+	})
+	oldest := -1
+	for i, p := range list {
+		if p.addr == addr {
+			if p.permission == permission {
+				return p
+			}
+			list = slices.Delete(list, i, i+1) // its permission had ended; so had all that was known
+			break
+		}
 	}
-	a.closed = true
-	err := a.conn.Close()
-	a.table.remove(a)
-	a.metrics.died(a.client.transport)
-	a.onClose()
-	if !a.reading {
-		a.done()
+	for i, p := range list {
+		g := p.gate.Load()
+		if _, bound := p.live(now); bound || g != nil && g.open.Load() {
+			continue
+		}
+		if oldest < 0 || p.used.Load() < list[oldest].used.Load() {
+			oldest = i
+		}
 	}
-	return err
+	if len(list) >= limit {
+		if oldest < 0 {
+			return nil
+		}
+		list = slices.Delete(list, oldest, oldest+1)
+	}
+	p := &peer{addr: addr, permission: permission, free: near}
+	p.used.Store(now)
+	list = append(list, p)
+	a.peers.Store(&list)
+	return p
 }
-
-// abort makes the library delete the allocation.
-func (a *allocation) abort() {
-	_ = a.conn.Close() // only "already closed", by the library at the same moment
-}
-
-func (a *allocation) LocalAddr() net.Addr                { return a.conn.LocalAddr() }
-func (a *allocation) SetDeadline(t time.Time) error      { return a.conn.SetDeadline(t) }
-func (a *allocation) SetReadDeadline(t time.Time) error  { return a.conn.SetReadDeadline(t) }
-func (a *allocation) SetWriteDeadline(t time.Time) error { return a.conn.SetWriteDeadline(t) }

@@ -2,8 +2,11 @@ package relay
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"runtime"
@@ -14,6 +17,7 @@ import (
 
 	"causeway/internal/relay/credential"
 
+	"github.com/pion/logging"
 	"github.com/pion/stun/v4"
 	"github.com/pion/turn/v5"
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,7 +39,7 @@ type running struct {
 func start(t *testing.T, change func(*Config)) *running {
 	t.Helper()
 	r := &running{t: t, reg: prometheus.NewRegistry(), clock: time.Now(), secrets: [][]byte{[]byte("current secret")}}
-	cfg := Config{Listen: "127.0.0.1:0", Registerer: r.reg, Secrets: r.getSecrets, now: r.now}
+	cfg := Config{Listen: "127.0.0.1:0", Registerer: r.reg, Secrets: r.getSecrets, GrantKey: []byte("a key of the node"), now: r.now}
 	if change != nil {
 		change(&cfg)
 	}
@@ -90,8 +94,40 @@ func (r *running) rotate(s ...[]byte) {
 	r.secrets = s
 }
 
-func (r *running) mint(member string, life time.Duration) (username, password string) {
+// rest mints a TURN REST credential.
+func (r *running) rest(member string, life time.Duration) (username, password string) {
 	return credential.Mint(r.getSecrets()[0], member, r.now().Add(life))
+}
+
+// grant puts one for a member of the session "s", and returns its id.
+func (r *running) grant(member string, change func(*Grant)) string {
+	r.t.Helper()
+	id := make([]byte, 12)
+	_, _ = rand.Read(id)
+	g := Grant{ID: base64.RawURLEncoding.EncodeToString(id), Session: "s", Member: member, Until: r.now().Add(time.Hour)}
+	if change != nil {
+		change(&g)
+	}
+	if err := r.Put(g); err != nil {
+		r.t.Fatal(err)
+	}
+	return g.ID
+}
+
+// credential is that of a grant.
+func (r *running) credential(id string) (username, password string) {
+	r.t.Helper()
+	username, password, err := r.Credential(id, r.now().Add(time.Hour))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return username, password
+}
+
+// mint puts a grant for member, and returns its credential.
+func (r *running) mint(member string, life time.Duration) (username, password string) {
+	r.t.Helper()
+	return r.credential(r.grant(member, func(g *Grant) { g.Until = r.now().Add(life) }))
 }
 
 // count reads a counter or gauge by one label's value.
@@ -122,6 +158,42 @@ func wait(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("timed out waiting for %s", what)
 		}
 	}
+}
+
+// denied counts the peers that the policy denied, by verdict and where.
+func (r *running) denied(verdict, where string) (n float64) {
+	r.t.Helper()
+	families, err := r.reg.Gather()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "causeway_relay_peers_denied_total" && m.GetLabel()[0].GetValue() == verdict && m.GetLabel()[1].GetValue() == where {
+				n += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return n
+}
+
+func (r *running) waitDenied(verdict string, want float64) {
+	r.t.Helper()
+	wait(r.t, "denied "+verdict, func() bool { return r.denied(verdict, "packet") >= want })
+}
+
+// channels counts those that are bound.
+func (r *running) channels() (n int) {
+	r.table.mu.Lock()
+	defer r.table.mu.Unlock()
+	for a := range r.table.all {
+		for _, p := range load(&a.peers) {
+			if _, ok := p.live(r.Server.clock()); ok {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func (r *running) waitCount(name, label string, want float64) {
@@ -164,7 +236,7 @@ func (r *running) client(network, username, password string) *turn.Client {
 	addr := r.at().String()
 	c, err := turn.NewClient(&turn.ClientConfig{
 		STUNServerAddr: addr, TURNServerAddr: addr, Conn: r.dial(network),
-		Username: username, Password: password, Realm: r.cfg.Realm, LoggerFactory: silence{},
+		Username: username, Password: password, Realm: r.cfg.Realm, LoggerFactory: silence(),
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -208,14 +280,16 @@ type raw struct {
 	username, password string
 	realm              stun.Realm
 	nonce              stun.Nonce
+	last               *stun.Message // answer to request
+	lastRequest        []byte
 }
 
 func (r *running) raw(network, username, password string) *raw {
 	return &raw{t: r.t, conn: r.dial(network), to: net.UDPAddrFromAddrPort(r.at()), username: username, password: password}
 }
 
-// do sends one request and returns the answer.
-func (c *raw) do(m stun.Method, attrs ...stun.Setter) *stun.Message {
+// build makes a request, signed if there is a nonce.
+func (c *raw) build(m stun.Method, attrs ...stun.Setter) []byte {
 	c.t.Helper()
 	set := append([]stun.Setter{stun.TransactionID, stun.NewType(m, stun.ClassRequest)}, attrs...)
 	if c.nonce != nil {
@@ -226,10 +300,18 @@ func (c *raw) do(m stun.Method, attrs ...stun.Setter) *stun.Message {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.send(req.Raw)
+	return req.Raw
+}
+
+// do sends one request and returns the answer.
+func (c *raw) do(m stun.Method, attrs ...stun.Setter) *stun.Message {
+	c.t.Helper()
+	req := c.build(m, attrs...)
+	c.lastRequest = req
+	c.send(req)
 	for {
 		res := c.receive()
-		if res.TransactionID == req.TransactionID {
+		if [12]byte(req[8:20]) == res.TransactionID {
 			return res
 		}
 	}
@@ -263,12 +345,14 @@ func (c *raw) receive() *stun.Message {
 func (c *raw) request(m stun.Method, attrs ...stun.Setter) stun.ErrorCode {
 	c.t.Helper()
 	res := c.do(m, attrs...)
+	c.last = res
 	code := codeOf(res)
 	if (code == stun.CodeUnauthorized || code == stun.CodeStaleNonce) && c.nonce == nil {
 		if err := errors.Join(c.realm.GetFrom(res), c.nonce.GetFrom(res)); err != nil {
 			c.t.Fatal(err)
 		}
-		code = codeOf(c.do(m, attrs...))
+		c.last = c.do(m, attrs...)
+		code = codeOf(c.last)
 	}
 	return code
 }
@@ -297,21 +381,24 @@ func (a attr) AddTo(m *stun.Message) error {
 var (
 	udpTransport = attr{stun.AttrRequestedTransport, []byte{17, 0, 0, 0}}
 	tcpTransport = attr{stun.AttrRequestedTransport, []byte{6, 0, 0, 0}}
-	evenPort     = attr{stun.AttrEvenPort, []byte{0x80}}
+	evenPort     = attr{stun.AttrEvenPort, []byte{0}}
+	portPair     = attr{stun.AttrEvenPort, []byte{0x80}}
 )
 
 func lifetime(d time.Duration) attr {
 	return attr{stun.AttrLifetime, binary.BigEndian.AppendUint32(nil, uint32(d.Seconds()))}
 }
 
+func family(n byte) attr { return attr{stun.AttrRequestedAddressFamily, []byte{n, 0, 0, 0}} }
+
 func channel(n uint16) attr {
 	return attr{stun.AttrChannelNumber, binary.BigEndian.AppendUint32(nil, uint32(n)<<16)}
 }
 
 // peer encodes exactly the form of a, so an IPv4-mapped address as IPv6.
-type peer netip.AddrPort
+type peerAttr netip.AddrPort
 
-func (p peer) AddTo(m *stun.Message) error {
+func (p peerAttr) AddTo(m *stun.Message) error {
 	a := netip.AddrPort(p)
 	family := byte(1)
 	if a.Addr().Is6() {
@@ -326,7 +413,7 @@ func (p peer) AddTo(m *stun.Message) error {
 	return nil
 }
 
-func peerAt(s string) peer { return peer(netip.MustParseAddrPort(s)) }
+func peerAt(s string) peerAttr { return peerAttr(netip.MustParseAddrPort(s)) }
 
 // nothing fails if something arrived at c; call it when what could have arrived has.
 func nothing(t *testing.T, c net.PacketConn) {
@@ -339,4 +426,10 @@ func nothing(t *testing.T, c net.PacketConn) {
 	if nerr, ok := errors.AsType[net.Error](err); !ok || !nerr.Timeout() {
 		t.Errorf("read %d bytes, %v; want nothing", n, err)
 	}
+}
+
+func silence() logging.LoggerFactory {
+	f := logging.NewDefaultLoggerFactory()
+	f.Writer = io.Discard
+	return f
 }

@@ -44,7 +44,7 @@ func TestShutdown(t *testing.T) {
 func serverGoroutines() string {
 	buf := make([]byte, 1<<20)
 	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		for _, f := range []string{"turn/v5.(*Server)", "turn/v5.NewServer", "internal/allocation.", "relay.(*Server)", "relay.(*stream)"} {
+		for _, f := range []string{"relay.(*Server)", "relay.(*stream)", "relay.(*streams)"} {
 			if strings.Contains(g, f) {
 				return g
 			}
@@ -59,7 +59,7 @@ func TestPorts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tcp := s.listener.Addr().(*net.TCPAddr).AddrPort()
+		tcp := s.streams.listeners[0].Addr().(*net.TCPAddr).AddrPort()
 		if s.Addr().Port() == 0 || tcp != s.Addr() {
 			t.Errorf("udp %v, tcp %v", s.Addr(), tcp)
 		}
@@ -80,6 +80,7 @@ func TestConfig(t *testing.T) {
 	for name, c := range map[string]Config{
 		"no secrets":      {Listen: "127.0.0.1:0"},
 		"no port":         {Listen: "127.0.0.1", Secrets: secrets},
+		"short key":       {Listen: "127.0.0.1:0", GrantKey: []byte("short")},
 		"half a range":    {Listen: "127.0.0.1:0", Secrets: secrets, MinPort: 2000},
 		"inverted range":  {Listen: "127.0.0.1:0", Secrets: secrets, MinPort: 3000, MaxPort: 2000},
 		"low ports":       {Listen: "127.0.0.1:0", Secrets: secrets, MinPort: 53, MaxPort: 2000},

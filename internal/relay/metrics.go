@@ -1,99 +1,190 @@
 package relay
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"sync"
+	"sync/atomic"
 
-// reason says why a request was refused, or a packet or connection dropped.
-type reason string
+	"causeway/internal/relay/policy"
 
-// Refusals: a client got an error answer.
-const (
-	refusedUsername     reason = "username"      // not of the form expiry:holder
-	refusedExpired      reason = "expired"       // a new allocation with an old credential
-	refusedPassword     reason = "password"      // message integrity does not match
-	refusedRealm        reason = "realm"         // of another address, or not ours
-	refusedMethod       reason = "method"        // RFC 6062
-	refusedNoAllocation reason = "no_allocation" // or not made with this username
-	refusedTotal        reason = "total"         // Limits.Allocations
-	refusedHolder       reason = "holder"        // Limits.AllocationsPerHolder
-	refusedSource       reason = "source"        // Limits.AllocationsPerSource
-	refusedTransport    reason = "transport"     // TCP relayed address or EVEN-PORT
-	refusedFamily       reason = "family"        // no public address of that family
-	refusedPort         reason = "port"          // no free relay port
-	refusedPeer         reason = "peer"          // neither relayed nor proven
-	refusedPermissions  reason = "permissions"   // Limits.Permissions
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Drops: nobody is told.
-const (
-	droppedMalformed        reason = "malformed"         // neither STUN nor ChannelData
-	droppedOversize         reason = "oversize"          // longer than 1600 bytes
-	droppedUnsolicited      reason = "unsolicited"       // data from a source without allocation
-	droppedRate             reason = "rate"              // Limits.RequestRate
-	droppedConnections      reason = "connections"       // Limits.Connections
-	droppedConnectionSource reason = "connection_source" // Limits.ConnectionsPerSource
-	droppedToPeer           reason = "to_peer"           // to a peer neither relayed nor proven
-	droppedFromPeer         reason = "from_peer"         // from such a peer
-)
-
-type direction string
+// refusal says why a request got an error answer.
+type refusal string
 
 const (
-	toPeer   direction = "to_peer"
-	toClient direction = "to_client"
+	refusedUsername     refusal = "username"      // of no form that we mint, or of another node
+	refusedGrant        refusal = "grant"         // unknown, or it has ended
+	refusedExpired      refusal = "expired"       // a new allocation with an old credential
+	refusedAnonymous    refusal = "anonymous"     // no credentials: how every client begins
+	refusedPassword     refusal = "password"      // message integrity does not match
+	refusedNonce        refusal = "nonce"         // of another address, or old
+	refusedRequest      refusal = "request"       // an attribute is missing or wrong
+	refusedAttribute    refusal = "attribute"     // comprehension-required and unknown
+	refusedMethod       refusal = "method"        // RFC 6062
+	refusedNoAllocation refusal = "no_allocation" // there is none on the five-tuple
+	refusedAllocation   refusal = "allocation"    // there is one on the five-tuple
+	refusedUser         refusal = "user"          // the allocation is another user's
+	refusedTotal        refusal = "total"         // Limits.Allocations
+	refusedHolder       refusal = "holder"        // Limits.AllocationsPerHolder
+	refusedSource       refusal = "source"        // Limits.AllocationsPerSource
+	refusedDraining     refusal = "draining"      //
+	refusedTransport    refusal = "transport"     // other than UDP to peers
+	refusedReservation  refusal = "reservation"   // RESERVATION-TOKEN, EVEN-PORT with R
+	refusedMobility     refusal = "mobility"      // RFC 8016
+	refusedFamily       refusal = "family"        // not served, or not the allocation's
+	refusedPort         refusal = "port"          // no free relay port
+	refusedPeer         refusal = "peer"          // by the policy; peers_denied_total has the verdict
+	refusedPermissions  refusal = "permissions"   // Limits.Permissions
+	refusedChannel      refusal = "channel"       // number or peer is bound otherwise
 )
 
-type transport string
+// drop says why a packet or connection was dropped; nobody is told.
+type drop uint8
 
 const (
-	overUDP transport = "udp"
-	overTCP transport = "tcp"
+	droppedMalformed        drop = iota // neither STUN nor ChannelData
+	droppedOversize                     // longer than wire.MaxDatagram
+	droppedUnsolicited                  // data from a source without allocation
+	droppedChallenge                    // Limits.RequestRate
+	droppedConnections                  // Limits.Connections
+	droppedConnectionSource             // Limits.ConnectionsPerSource
+	droppedConnectionBusy               // Limits.Outbox: a client that does not take what it is sent
+	droppedNoPermission                 // to or from a peer without one, or an unbound channel
+	droppedPeers                        // more peers than an allocation may have
+	droppedGate                         // P3: before a successful ICE check
+	droppedBudget                       // nothing leased
+	droppedRate                         // bytes or packets per second of a grant
+	droppedEnded                        // the grant or allocation has ended
+	drops
 )
 
-// metrics counts what the relay does. Counters of the data path are resolved once, as
-// a look-up by label costs more than sending a small packet's bookkeeping may.
+var dropNames = [drops]string{"malformed", "oversize", "unsolicited", "challenge", "connections", "connection_source",
+	"connection_busy", "no_permission", "peers", "gate", "budget", "rate", "ended"}
+
+type direction uint8
+
+const (
+	toPeer direction = iota
+	toClient
+	hairpin // between two relayed addresses, inside the process
+	directions
+)
+
+var directionNames = [directions]string{"to_peer", "to_client", "hairpin"}
+
+type transport uint8
+
+const (
+	overUDP transport = iota
+	overTCP
+	overTLS
+	transports
+)
+
+var transportNames = [transports]string{"udp", "tcp", "tls"}
+
+// tally is what one goroutine counts. Each has its own, as two cores that count in
+// one place wait for each other at each packet.
+type tally struct {
+	packets, bytes [directions]atomic.Uint64
+	drops          [drops]atomic.Uint64
+	_              [64]byte
+}
+
+func (t *tally) drop(d drop) { t.drops[d].Add(1) }
+
+func (t *tally) relayed(d direction, n int) {
+	t.packets[d].Add(1)
+	t.bytes[d].Add(uint64(n))
+}
+
+// metrics are the server's; it is a prometheus.Collector of what the tallies hold.
 type metrics struct {
-	live      *prometheus.GaugeVec
-	total     *prometheus.CounterVec
-	refusals  *prometheus.CounterVec
-	drops     *prometheus.CounterVec
-	toPeer    traffic
-	toClient  traffic
-	collector []prometheus.Collector
+	live     *prometheus.GaugeVec
+	total    *prometheus.CounterVec
+	refusals *prometheus.CounterVec
+	ends     *prometheus.CounterVec
+	denied   [][2]prometheus.Counter // by verdict: requests, packets
+
+	packets, bytes, drops *prometheus.Desc
+
+	mu      sync.Mutex
+	tallies []*tally // as many as there are workers
+
+	collectors []prometheus.Collector
 }
 
-type traffic struct{ packets, bytes prometheus.Counter }
-
-func (t traffic) add(n int) {
-	t.packets.Inc()
-	t.bytes.Add(float64(n))
-}
+const metricPrefix = "causeway_relay_"
 
 func newMetrics() *metrics {
-	const ns, sub = "causeway", "relay"
-	counter := func(name, help, label string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Subsystem: sub, Name: name, Help: help}, []string{label})
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: metricPrefix + name, Help: help}, labels)
 	}
-	packets := counter("packets_total", "Packets relayed, by direction.", "direction")
-	bytes := counter("bytes_total", "Bytes relayed, by direction; to clients including TURN framing, to peers without.", "direction")
+	desc := func(name, help, label string) *prometheus.Desc {
+		return prometheus.NewDesc(metricPrefix+name, help, []string{label}, nil)
+	}
+	denied := counter("peers_denied_total", "Peers that the policy denied, by verdict, in requests and in packets.", "verdict", "where")
 	m := &metrics{
-		live: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub, Name: "allocations",
+		live: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: metricPrefix + "allocations",
 			Help: "Allocations that are live, by the client's transport."}, []string{"transport"}),
 		total:    counter("allocations_total", "Allocations made, by the client's transport.", "transport"),
 		refusals: counter("refusals_total", "Requests answered with an error, by reason.", "reason"),
-		drops:    counter("drops_total", "Packets and connections dropped without an answer, by reason.", "reason"),
-		toPeer:   traffic{packets.WithLabelValues(string(toPeer)), bytes.WithLabelValues(string(toPeer))},
-		toClient: traffic{packets.WithLabelValues(string(toClient)), bytes.WithLabelValues(string(toClient))},
+		ends:     counter("grants_ended_total", "Grants that ended, by cause.", "cause"),
+		packets:  desc("packets_total", "Packets relayed, by direction.", "direction"),
+		bytes:    desc("bytes_total", "Payload relayed in bytes, by direction.", "direction"),
+		drops:    desc("drops_total", "Packets and connections dropped without an answer, by reason.", "reason"),
 	}
-	m.collector = []prometheus.Collector{m.live, m.total, m.refusals, m.drops, packets, bytes}
+	for _, v := range policy.Verdicts() {
+		m.denied = append(m.denied, [2]prometheus.Counter{
+			denied.WithLabelValues(v.String(), "request"), denied.WithLabelValues(v.String(), "packet"),
+		})
+	}
+	m.collectors = []prometheus.Collector{m.live, m.total, m.refusals, m.ends, denied, m}
 	return m
 }
 
-func (m *metrics) refuse(r reason) { m.refusals.WithLabelValues(string(r)).Inc() }
-func (m *metrics) drop(r reason)   { m.drops.WithLabelValues(string(r)).Inc() }
-
-func (m *metrics) born(t transport) {
-	m.live.WithLabelValues(string(t)).Inc()
-	m.total.WithLabelValues(string(t)).Inc()
+func (m *metrics) tally() *tally {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := &tally{}
+	m.tallies = append(m.tallies, t)
+	return t
 }
 
-func (m *metrics) died(t transport) { m.live.WithLabelValues(string(t)).Dec() }
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- m.packets
+	ch <- m.bytes
+	ch <- m.drops
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sum := func(d *prometheus.Desc, label string, of func(*tally) *atomic.Uint64) {
+		var n uint64
+		for _, t := range m.tallies {
+			n += of(t).Load()
+		}
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), label)
+	}
+	for i, name := range directionNames {
+		sum(m.packets, name, func(t *tally) *atomic.Uint64 { return &t.packets[i] })
+		sum(m.bytes, name, func(t *tally) *atomic.Uint64 { return &t.bytes[i] })
+	}
+	for i, name := range dropNames {
+		sum(m.drops, name, func(t *tally) *atomic.Uint64 { return &t.drops[i] })
+	}
+}
+
+func (m *metrics) refuse(r refusal)             { m.refusals.WithLabelValues(string(r)).Inc() }
+func (m *metrics) denyRequest(v policy.Verdict) { m.denied[v][0].Inc() }
+func (m *metrics) denyPacket(v policy.Verdict)  { m.denied[v][1].Inc() }
+func (m *metrics) end(cause string)             { m.ends.WithLabelValues(cause).Inc() }
+func (m *metrics) died(t transport)             { m.live.WithLabelValues(transportNames[t]).Dec() }
+func (m *metrics) born(t transport) {
+	m.live.WithLabelValues(transportNames[t]).Inc()
+	m.total.WithLabelValues(transportNames[t]).Inc()
+}

@@ -3,13 +3,16 @@ package relay
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const publicTTL = 10 * time.Second
 
-// public knows the addresses to tell clients, one a family.
+// public knows the addresses to tell clients, one a family, and those that are the
+// machine's own.
 type public struct {
 	now    func() time.Time
 	lookup func() (v4, v6 netip.Addr) // nil: v4 and v6 are final
@@ -17,11 +20,21 @@ type public struct {
 	mu     sync.Mutex
 	looked time.Time
 	v4, v6 netip.Addr
+
+	configured netip.Addr
+	home       atomic.Pointer[home] // read for each new peer
+}
+
+// home is what belongs to the machine, canonical and sorted.
+type home struct {
+	addrs []netip.Addr
+	nets  []netip.Prefix
 }
 
 // newPublic decides for a server that listens on host; configured wins if valid.
 func newPublic(host, configured netip.Addr, now func() time.Time) *public {
-	p := &public{now: now}
+	p := &public{now: now, configured: configured}
+	p.refresh()
 	switch {
 	case configured.IsValid():
 		p.set(configured)
@@ -54,6 +67,68 @@ func (p *public) address(v6 bool) netip.Addr {
 		return p.v6
 	}
 	return p.v4
+}
+
+// refresh looks at the machine's interfaces again, and tells whether its addresses are
+// others than before.
+func (p *public) refresh() bool {
+	h := homeOf(p.configured)
+	old := p.home.Swap(h)
+	return old == nil || !slices.Equal(old.addrs, h.addrs)
+}
+
+func homeOf(configured netip.Addr) *home {
+	h := &home{nets: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
+		netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10")}}
+	if configured.IsValid() {
+		h.addrs = append(h.addrs, configured)
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		addrs = nil // then what was configured is all that is known
+	}
+	for _, a := range addrs {
+		n, ok := a.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		ip, ok := canonicalIP(n.IP)
+		if !ok {
+			continue
+		}
+		h.addrs = append(h.addrs, ip)
+		bits, _ := n.Mask.Size()
+		if prefix, err := ip.Prefix(bits); err == nil && ip.IsPrivate() {
+			h.nets = append(h.nets, prefix) // a public network's other members are somebody else's
+		}
+	}
+	slices.SortFunc(h.addrs, netip.Addr.Compare)
+	h.addrs = slices.Compact(h.addrs)
+	return h
+}
+
+// own tells whether a is an address of this machine.
+func (p *public) own(a netip.Addr) bool {
+	_, found := slices.BinarySearchFunc(p.home.Load().addrs, a, netip.Addr.Compare)
+	return found
+}
+
+// near tells whether what is sent to a stays in this machine's own networks, and so
+// costs nothing.
+func (p *public) near(a netip.Addr) bool {
+	h := p.home.Load()
+	for i := range h.nets {
+		if h.nets[i].Contains(a) {
+			return true
+		}
+	}
+	return p.own(a)
+}
+
+// canonicalIP makes one form of each address.
+func canonicalIP(ip net.IP) (netip.Addr, bool) {
+	a, ok := netip.AddrFromSlice(ip)
+	return a.Unmap(), ok
 }
 
 // best is the address for ICE server URLs. One is enough, and each more makes every

@@ -2,78 +2,101 @@ package relay
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
+	"time"
+
+	"causeway/internal/relay/nonce"
+	"causeway/internal/relay/udp"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 )
 
 // Server is a STUN and TURN server. Make it by New; its methods are safe for
 // concurrent use.
 type Server struct {
-	cfg     Config
-	addr    netip.AddrPort
-	public  *public
-	table   *table
-	realms  *realms
-	metrics *metrics
+	cfg         Config
+	addr        netip.AddrPort
+	began       time.Time
+	public      *public
+	table       *table
+	nonces      *nonce.Source
+	gate        *gate
+	authorities []authority
+	metrics     *metrics
 
-	front    *front
-	listener *listener
+	shards  []*udp.Conn // what clients send to, one a core, all on one port
+	pollers []*udp.Poller
+	streams *streams
+	workers chan *worker // for streams, each for a moment
 
-	loops       sync.WaitGroup // the library's reading and accepting goroutines
-	allocations sync.WaitGroup // its goroutines, one an allocation
-	stop        chan struct{}
-	used        atomic.Bool
+	asks     chan *member  // whose lease is to be filled
+	zero     chan struct{} // told when the last allocation has ended
+	draining atomic.Bool
+	used     atomic.Bool
 }
 
-// New checks cfg and opens the UDP and the TCP socket, on the same port; it starts
+// New checks cfg and opens the UDP and the TCP sockets, on the same port; it starts
 // nothing. The caller then calls Run, or Close if it will not.
 func New(cfg Config) (*Server, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	udp, tcp, err := listenBoth(cfg.Listen)
+	shards, tcp, err := listen(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	_ = udp.SetReadBuffer(socketBuffer) // a smaller buffer works, too
 	s := &Server{
-		cfg:     cfg,
-		addr:    canonical(udp.LocalAddr().(*net.UDPAddr).AddrPort()),
-		table:   newTable(cfg.Limits),
-		realms:  newRealms(cfg.Realm, cfg.now),
-		metrics: newMetrics(),
-		stop:    make(chan struct{}),
+		cfg: cfg, addr: canonical(shards[0].LocalAddr()), began: cfg.now(),
+		table: newTable(cfg.Limits), metrics: newMetrics(), gate: newGate(cfg.Limits.RequestRate, cfg.Limits.RequestBurst),
+		shards: shards, asks: make(chan *member, 1024), zero: make(chan struct{}, 1),
+		workers: make(chan *worker, 2*cfg.Shards),
 	}
-	s.public = newPublic(s.addr.Addr().WithZone(""), cfg.PublicIP, cfg.now)
-	s.front = &front{
-		UDPConn: udp, table: s.table, realms: s.realms, metrics: s.metrics, now: cfg.now, done: s.loops.Done, stop: s.stop,
-		gate: newGate(cfg.Limits.RequestRate, cfg.Limits.RequestBurst),
+	s.public = newPublic(s.addr.Addr(), cfg.PublicIP, cfg.now)
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails, says its documentation
+	s.nonces = nonce.New(key)
+	if len(cfg.GrantKey) > 0 {
+		s.authorities = append(s.authorities, granted{s.table, cfg.Realm, cfg.GrantKey, cfg.NodeKID})
 	}
-	s.listener = &listener{
-		Listener: tcp, limits: cfg.Limits, table: s.table, metrics: s.metrics,
-		done: s.loops.Done, stop: s.stop,
-		open: make(map[client]*stream), sources: make(map[netip.Prefix]int),
+	if cfg.Secrets != nil {
+		s.authorities = append(s.authorities, rest{cfg.Realm, cfg.Secrets})
 	}
-	if err := s.register(); err != nil {
-		return nil, errors.Join(err, s.Close())
+	s.streams = newStreams(s)
+	s.streams.attach(tcp, overTCP)
+	for range cap(s.workers) {
+		s.workers <- s.newWorker()
+	}
+	if err := errors.Join(s.openPollers(), s.register()); err != nil {
+		return nil, errors.Join(err, s.closeSockets())
 	}
 	return s, nil
+}
+
+func (s *Server) openPollers() error {
+	for range s.cfg.Shards {
+		p, err := udp.NewPoller()
+		if err != nil {
+			return fmt.Errorf("relay: %w", err)
+		}
+		s.pollers = append(s.pollers, p)
+	}
+	return nil
 }
 
 func (s *Server) register() error {
 	if s.cfg.Registerer == nil {
 		return nil
 	}
-	for i, c := range s.metrics.collector {
+	for i, c := range s.metrics.collectors {
 		if err := s.cfg.Registerer.Register(c); err != nil {
-			s.unregister(s.metrics.collector[:i])
+			s.unregister(s.metrics.collectors[:i])
 			return fmt.Errorf("relay: register metrics: %w", err)
 		}
 	}
@@ -86,68 +109,61 @@ func (s *Server) unregister(cs []prometheus.Collector) {
 	}
 }
 
-// listenBoth opens UDP and TCP on one port.
-func listenBoth(listen string) (*net.UDPConn, *net.TCPListener, error) {
-	want, err := net.ResolveUDPAddr("udp", listen)
-	if err != nil {
-		return nil, nil, fmt.Errorf("listen address: %w", err)
+// Attach makes Run serve the connections of l, too; it owns l from now on. Whether
+// they are TLS is for metrics only: l does it. It is called before Run.
+func (s *Server) Attach(l net.Listener, tls bool) {
+	t := overTCP
+	if tls {
+		t = overTLS
 	}
-	var family string
-	if want.IP.To4() != nil {
-		family = "4" // an IPv4 wildcard would otherwise mean IPv6, too
-	}
-	// The system finds a port that is free for UDP; for TCP it may be taken.
-	for attempt := 0; ; attempt++ {
-		udp, err := net.ListenUDP("udp"+family, want)
-		if err != nil {
-			return nil, nil, fmt.Errorf("listen on udp: %w", err)
-		}
-		local := udp.LocalAddr().(*net.UDPAddr)
-		// The address that UDP got: the host may be a name that has several.
-		target := net.TCPAddr{IP: local.IP, Port: local.Port, Zone: local.Zone}
-		tcp, err := net.ListenTCP("tcp"+family, &target)
-		if err == nil {
-			return udp, tcp, nil
-		}
-		if cerr := udp.Close(); cerr != nil {
-			return nil, nil, errors.Join(err, cerr)
-		}
-		if want.Port != 0 || attempt == 31 {
-			return nil, nil, fmt.Errorf("listen on tcp: %w", err)
-		}
-	}
+	s.streams.attach(l, t)
 }
 
 // Run serves until ctx ends, then cuts every allocation and connection at once, and
-// returns nil when nothing of it runs any more. It can be called once.
+// returns nil when nothing of it runs any more and the ledger knows what was delivered.
+// It can be called once.
 func (s *Server) Run(ctx context.Context) error {
 	if s.used.Swap(true) {
 		return errors.New("relay: run: closed, or running already")
 	}
-	s.loops.Add(2)
-	if err := s.start(); err != nil {
-		// The library checks everything before it starts anything.
-		s.loops.Add(-2)
-		return errors.Join(fmt.Errorf("relay: start: %w", err), s.closeSockets())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	for _, c := range s.shards {
+		g.Go(func() error { return s.serveClients(ctx, c) })
 	}
-	s.cfg.Logger.Info("relay is listening", "port", int(s.addr.Port()))
-	<-ctx.Done()
-	return s.shutdown()
+	for _, p := range s.pollers {
+		g.Go(func() error { return s.servePeers(ctx, p) })
+	}
+	for _, l := range s.streams.listeners {
+		g.Go(func() error { return s.streams.accept(ctx, g, l) })
+	}
+	for range leasers {
+		g.Go(func() error { return s.lease(ctx) })
+	}
+	g.Go(func() error { return s.keepBooks(ctx) })
+	g.Go(func() error { return s.sweep(ctx) })
+	g.Go(func() error {
+		<-ctx.Done()
+		return s.shutdown()
+	})
+	s.cfg.Logger.Info("relay is listening", "port", int(s.addr.Port()), "shards", len(s.shards))
+	err := g.Wait()
+	s.closeBooks()
+	return err
 }
 
-// shutdown ends things in the order in which they make each other: first no new clients,
-// then no requests, then no allocations.
+// shutdown ends things in the order in which they make each other.
 func (s *Server) shutdown() error {
-	live := s.table.size()
-	close(s.stop)
+	live := s.Allocations()
+	s.table.mu.Lock()
+	s.table.stopped = true
+	s.table.mu.Unlock()
 	err := s.closeSockets()
-	s.loops.Wait()
-	s.listener.abort()
-	s.listener.streams.Wait()
-	for _, a := range s.table.all() {
-		a.abort()
+	for _, m := range s.table.members() {
+		s.end(m, causeShutdown)
 	}
-	s.allocations.Wait()
+	s.streams.stop()
 	s.cfg.Logger.Info("relay has ended", "allocations_cut", live)
 	return err
 }
@@ -162,17 +178,51 @@ func (s *Server) Close() error {
 
 func (s *Server) closeSockets() error {
 	if s.cfg.Registerer != nil {
-		s.unregister(s.metrics.collector)
+		s.unregister(s.metrics.collectors)
 	}
-	return errors.Join(s.front.UDPConn.Close(), s.listener.Listener.Close())
+	errs := []error{s.streams.closeListeners()}
+	for _, c := range s.shards {
+		errs = append(errs, c.Close())
+	}
+	for _, p := range s.pollers {
+		errs = append(errs, p.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Drain makes no new allocations from now on, and waits until there is none left, or ctx
+// ends.
+func (s *Server) Drain(ctx context.Context) error {
+	s.draining.Store(true)
+	for s.Allocations() > 0 {
+		select {
+		case <-s.zero:
+		case <-ctx.Done():
+			return fmt.Errorf("drain relay: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// drained tells Drain to look.
+func (s *Server) drained() {
+	if s.table.live.Load() == 0 {
+		select {
+		case s.zero <- struct{}{}:
+		default: // it is told already
+		}
+	}
 }
 
 // Addr is the address that the server listens on, UDP and TCP alike, with the real
 // port; the IP may be unspecified.
 func (s *Server) Addr() netip.AddrPort { return s.addr }
 
+// Realm is the realm that credentials are made for.
+func (s *Server) Realm() string { return s.cfg.Realm }
+
 // Allocations returns the number of live allocations.
-func (s *Server) Allocations() int { return s.table.size() }
+func (s *Server) Allocations() int { return int(s.table.live.Load()) }
 
 // ICEAddrs returns the addresses at which clients reach the server now. Ask again for
 // each client: a machine may move to another network.

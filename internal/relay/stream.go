@@ -2,208 +2,284 @@ package relay
 
 import (
 	"bufio"
+	"context"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"causeway/internal/relay/wire"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
-	streamIdle  = 30 * time.Second // without an allocation
-	streamWrite = 10 * time.Second
-	errorPause  = 50 * time.Millisecond
+	streamIdle   = 30 * time.Second // without an allocation
+	streamWrite  = 10 * time.Second
+	streamBuffer = 8 << 10   // bytes read at once
+	outbox       = 128 << 10 // bytes that wait for a client
 )
 
-// listener accepts the TCP connections of clients, as many as the limits allow.
-type listener struct {
+// attached is a listener, and what its connections are.
+type attached struct {
 	net.Listener
-	limits  Limits
-	table   *table
-	metrics *metrics
-	done    func()          // says that the library's accepting goroutine has ended
-	stop    <-chan struct{} // closed when Run ends
-	streams sync.WaitGroup  // the library's goroutines, one a stream
+	transport transport
+}
+
+// streams are the TCP and TLS connections of clients, as many as the limits allow.
+type streams struct {
+	s         *Server
+	tally     *tally
+	listeners []attached
 
 	mu      sync.Mutex
-	open    map[client]*stream
+	stopped bool
+	open    map[*stream]struct{}
 	sources map[netip.Prefix]int
 }
 
-// Accept waits for a connection. It fails never, like front.ReadFrom.
-func (l *listener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			leave(l.done)
-		}
-		if err != nil {
-			pause(l.stop) // out of file descriptors, or the client is gone already
-			continue
-		}
-		if s := l.admit(conn); s != nil {
-			return s, nil
-		}
-		_ = conn.Close() // it never was ours
-	}
+func newStreams(s *Server) *streams {
+	return &streams{s: s, tally: s.metrics.tally(), open: make(map[*stream]struct{}), sources: make(map[netip.Prefix]int)}
 }
 
-// pause keeps a loop from spinning on an error that stays.
-func pause(stop <-chan struct{}) {
-	select {
-	case <-time.After(errorPause):
-	case <-stop:
+func (l *streams) attach(n net.Listener, t transport) {
+	l.listeners = append(l.listeners, attached{n, t})
+}
+
+func (l *streams) closeListeners() error {
+	var errs []error
+	for _, n := range l.listeners {
+		errs = append(errs, n.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// accept serves the connections of one listener, each by two goroutines of g.
+func (l *streams) accept(ctx context.Context, g *errgroup.Group, n attached) error {
+	for {
+		conn, err := n.Accept()
+		if errors.Is(err, net.ErrClosed) || err != nil && ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			pause(ctx) // out of file descriptors, or the client is gone already
+			continue
+		}
+		st := l.admit(conn, n.transport)
+		if st == nil {
+			_ = conn.Close() // it never was ours
+			continue
+		}
+		g.Go(func() error {
+			defer st.close()
+			st.read()
+			return nil
+		})
+		g.Go(func() error {
+			st.write()
+			return nil
+		})
 	}
 }
 
 // admit makes a stream of conn, or returns nil if the limits do not allow it.
-func (l *listener) admit(conn net.Conn) *stream {
-	c, ok := clientOf(conn.RemoteAddr())
+func (l *streams) admit(conn net.Conn, t transport) *stream {
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return nil
 	}
-	source := sourceOf(c.addr.Addr())
+	addr := canonical(tcp.AddrPort())
+	source := sourceOf(addr.Addr())
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	limits := &l.s.cfg.Limits
 	switch {
-	case len(l.open) >= l.limits.Connections:
-		l.metrics.drop(droppedConnections)
+	case l.stopped:
 		return nil
-	case l.sources[source] >= l.limits.ConnectionsPerSource:
-		l.metrics.drop(droppedConnectionSource)
+	case len(l.open) >= limits.Connections:
+		l.tally.drop(droppedConnections)
 		return nil
-	case l.open[c] != nil: // the same port again, before the library let go of the old one
+	case l.sources[source] >= limits.ConnectionsPerSource:
+		l.tally.drop(droppedConnectionSource)
 		return nil
 	}
-	s := &stream{Conn: conn, client: c, listener: l, in: bufio.NewReaderSize(conn, maxDatagram)}
-	l.open[c] = s
+	st := &stream{owner: l, conn: conn, source: source, wake: make(chan struct{}, 1)}
+	st.client = client{transport: t, addr: addr, stream: st}
+	l.open[st] = struct{}{}
 	l.sources[source]++
-	l.streams.Add(1)
-	return s
+	return st
 }
 
-// stream returns the open stream of c, or nil.
-func (l *listener) stream(c client) *stream {
+// stop cuts all streams, and lets no new one in.
+func (l *streams) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.open[c]
-}
-
-// abort cuts all streams; the library's goroutines then end.
-func (l *listener) abort() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, s := range l.open {
-		_ = s.Conn.Close() // only "already closed"
+	l.stopped = true
+	for st := range l.open {
+		st.cut()
 	}
 }
 
-// stream is a client's TCP connection, as the library reads and writes it.
+// stream is one connection of a client. One goroutine reads it, and one writes.
 type stream struct {
-	net.Conn
-	client   client
-	listener *listener
-	in       *bufio.Reader
+	owner      *streams
+	conn       net.Conn
+	client     client
+	source     netip.Prefix
+	allocation atomic.Pointer[allocation]
+	arming     sync.Mutex // orders arm with itself
 
-	mu     sync.Mutex // orders arm with itself
-	closed sync.Once
+	mu     sync.Mutex
+	out    []byte // what is to be written; at most outbox bytes, and one frame
+	closed bool
+	wake   chan struct{}
 }
 
-// Read returns one whole frame. The library puts partial ones together by recursion, as
-// deep as the sender likes, and ends the connection at one longer than p.
-func (s *stream) Read(p []byte) (int, error) {
+// read handles frames until the connection ends, or what comes is none.
+func (st *stream) read() {
+	in := bufio.NewReaderSize(st.conn, streamBuffer)
 	for {
-		s.arm()
-		head, err := s.in.Peek(4)
+		st.arm()
+		head, err := in.Peek(wire.ChannelHeader)
 		if err != nil {
-			return 0, err
+			return
 		}
-		n, err := frameSize(head)
+		n, err := wire.FrameSize(head)
 		if err != nil {
-			s.listener.metrics.drop(droppedMalformed)
-			return 0, err
+			st.owner.tally.drop(droppedMalformed)
+			return
 		}
 		// Without an allocation there is no channel, and waiting for up to 64 KiB of what a
 		// web browser, say, takes for HTTP is no use.
-		if isChannelData(head[0]) && s.listener.table.client(s.client) == nil {
-			s.listener.metrics.drop(droppedUnsolicited)
-			return 0, errFrame
+		if wire.IsChannelData(head[0]) && st.allocation.Load() == nil {
+			st.owner.tally.drop(droppedUnsolicited)
+			return
 		}
-		if n+len(noop) < len(p) { // the library drops what fills its buffer
-			return s.frame(p, n)
+		if n > wire.MaxDatagram {
+			st.owner.tally.drop(droppedOversize)
+			_, err = in.Discard(n)
+		} else if _, err = in.Peek(n); err == nil {
+			err = st.handle(in)
 		}
-		s.listener.metrics.drop(droppedOversize)
-		if _, err := s.in.Discard(n); err != nil {
-			return 0, err
+		if err != nil {
+			return
 		}
 	}
 }
 
-// noop is a Binding indication (RFC 8489 §3), which the server ignores.
-const noop = "\x00\x11\x00\x00\x21\x12\xA4\x42causeway-rel"
-
-// frame reads one of n bytes. The library leaves less than 9 bytes lie until more arrive,
-// so that the last few bytes that a client has to say would never be relayed; a frame
-// that it ignores pushes them.
-func (s *stream) frame(p []byte, n int) (int, error) {
-	if _, err := io.ReadFull(s.in, p[:n]); err != nil {
-		return 0, err
+// handle deals with the frames that are whole in the buffer, of which there is at least
+// one.
+func (st *stream) handle(in *bufio.Reader) error {
+	s := st.owner.s
+	w := <-s.workers // held for moments: nothing in between waits for anybody
+	defer func() { s.workers <- w }()
+	w.begin()
+	b, _ := in.Peek(in.Buffered()) // cannot fail
+	used := 0
+	for len(b)-used >= wire.ChannelHeader {
+		frame := b[used:]
+		n, err := wire.FrameSize(frame)
+		if err != nil || n > wire.MaxDatagram || n > len(frame) {
+			break // read sees to it
+		}
+		w.fromAny(st.client, frame[:n], st.allocation.Load())
+		used += n
 	}
-	if n < 9 {
-		n += copy(p[n:], noop)
-	}
-	return n, nil
+	w.flush()
+	_, err := in.Discard(used)
+	return err
 }
 
 // arm sets the read deadline: none with a live allocation, whose lifetime is the bound, a
 // short one without. Whoever changes that calls it, after the change; evaluating it
 // under the lock makes the last call right.
-func (s *stream) arm() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (st *stream) arm() {
+	st.arming.Lock()
+	defer st.arming.Unlock()
 	var deadline time.Time
-	if s.listener.table.client(s.client) == nil {
+	if st.allocation.Load() == nil {
 		deadline = time.Now().Add(streamIdle)
 	}
-	_ = s.SetReadDeadline(deadline) // fails on a closed connection, which needs none
+	_ = st.conn.SetReadDeadline(deadline) // fails on a closed connection, which needs none
 }
 
-// Write sends a frame to the client. One that does not take it is cut, as half a frame
-// may have gone; what is relayed to it meanwhile waits in the socket of its allocation,
-// and is dropped there by the system when that is full.
-func (s *stream) Write(p []byte) (int, error) {
-	data := relayed(p)
-	if !data {
-		if a := s.listener.table.client(s.client); a != nil {
-			p = mendChannelBind(p, a.key)
+// send queues one frame of two parts, padded as RFC 8656 §12.5 wants it; false if the
+// client does not take what waits for it already.
+func (st *stream) send(head, body []byte) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.closed || len(st.out) >= outbox {
+		return false
+	}
+	st.out = append(append(st.out, head...), body...)
+	for i := len(head) + len(body); i%4 != 0; i++ {
+		st.out = append(st.out, 0)
+	}
+	st.wakeUp()
+	return true
+}
+
+func (st *stream) wakeUp() {
+	select {
+	case st.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write sends what waits until the stream is closed. A client that takes nothing for
+// streamWrite is cut, as half a frame may have gone.
+func (st *stream) write() {
+	var spare []byte
+	for range st.wake {
+		st.mu.Lock()
+		b, closed := st.out, st.closed
+		st.out = spare[:0]
+		st.mu.Unlock()
+		if closed {
+			return
+		}
+		if len(b) == 0 {
+			spare = b
+			continue
+		}
+		_ = st.conn.SetWriteDeadline(time.Now().Add(streamWrite)) // if it fails, so does Write
+		if _, err := st.conn.Write(b); err != nil {
+			st.cut()
+		}
+		if spare = b; cap(spare) > 2*streamBuffer { // an idle client costs little
+			spare = nil
 		}
 	}
-	_ = s.SetWriteDeadline(time.Now().Add(streamWrite)) // if it fails, so does Write
-	n, err := s.Conn.Write(p)
-	if err != nil {
-		_ = s.Conn.Close() // the error to report is that of Write
-		return n, err
-	}
-	if data {
-		s.listener.metrics.toClient.add(n)
-	}
-	return n, nil
 }
 
-// Close is the last that the library's goroutine for this connection does.
-func (s *stream) Close() error {
-	err := s.Conn.Close()
-	s.closed.Do(func() {
-		l := s.listener
-		l.mu.Lock()
-		delete(l.open, s.client)
-		release(l.sources, sourceOf(s.client.addr.Addr()))
-		l.mu.Unlock()
-		l.streams.Done()
-	})
-	if errors.Is(err, net.ErrClosed) {
-		return nil
+// cut ends the connection; read then closes the stream.
+func (st *stream) cut() {
+	// Closing a TLS connection would wait for its peer to take the farewell.
+	if c, ok := st.conn.(interface{ NetConn() net.Conn }); ok {
+		_ = c.NetConn().Close() // only "already closed"
+		return
 	}
-	return err
+	_ = st.conn.Close()
+}
+
+// close ends the stream, and the allocation that was made over it.
+func (st *stream) close() {
+	_ = st.conn.Close() // only "already closed"
+	st.mu.Lock()
+	st.closed = true
+	st.out = nil
+	st.wakeUp()
+	st.mu.Unlock()
+	l := st.owner
+	if a := st.allocation.Load(); a != nil {
+		l.s.drop(a)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, st)
+	if l.sources[st.source]--; l.sources[st.source] <= 0 {
+		delete(l.sources, st.source)
+	}
 }

@@ -1,175 +1,252 @@
 package relay
 
 import (
-	"net"
+	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
+
+	"causeway/internal/relay/grants"
 )
 
-// client is the client's half of a five-tuple. The server's half is always the same.
-type client struct {
-	transport transport
-	addr      netip.AddrPort
+// session is one meeting: the members that may be each other's peers.
+type session struct {
+	id      string
+	members []*member // guarded by the table's lock
+	// generation changes with everything that a judgement about a peer may depend on.
+	generation atomic.Uint64
 }
 
-// clientOf reads the address of a client as the library hands it around.
-func clientOf(a net.Addr) (client, bool) {
-	switch a := a.(type) {
-	case *net.UDPAddr:
-		return client{overUDP, canonical(a.AddrPort())}, true
-	case *net.TCPAddr:
-		return client{overTCP, canonical(a.AddrPort())}, true
-	}
-	return client{}, false
+func (s *session) changed() { s.generation.Add(1) }
+
+// member is the live side of a grant.
+type member struct {
+	account *grants.Account
+	session *session
+	rest    bool // made by a TURN REST credential, which names no session
+
+	// Guarded by the table's lock.
+	grant       grants.Grant
+	allocations []*allocation
+	proofs      []proof
+	dead        bool
 }
 
-// canonical makes one form of each address: IPv4 is never IPv4-mapped IPv6.
-func canonical(a netip.AddrPort) netip.AddrPort {
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+// proof is where an authenticated Allocate of a member came from.
+type proof struct {
+	addr netip.AddrPort
+	udp  bool
 }
 
-// table holds the live allocations and answers who may talk to whom. Its size is
-// bounded by Limits.Allocations.
+// maxProofs bounds what is remembered of a member; the oldest is forgotten.
+const maxProofs = 16
+
+// closing is an account that was killed, and what it gives back.
+type closing struct {
+	account *grants.Account
+	left    int64
+}
+
+// table holds who is there: grants, sessions, allocations. Its lock is held for
+// moments; the data path takes it only to judge a peer anew.
 type table struct {
-	limits Limits
+	limits  Limits
+	clients *index // allocations by the client's address, over UDP
+	relayed *index // allocations by relayed address
+	live    atomic.Int64
 
-	mu      sync.RWMutex
-	clients map[client]*allocation
-	relayed map[netip.AddrPort]*allocation // by relayed address
-	local   map[netip.AddrPort]*allocation // by the address of its socket inside this machine
-	ips     map[netip.Addr]int             // uses of an IP as that of a possible peer
-	holders map[string]int
-	sources map[netip.Prefix]int
+	mu       sync.Mutex
+	grants   map[string]*member
+	sessions map[string]*session
+	sources  map[netip.Prefix]int
+	all      map[*allocation]struct{}
+	closing  []closing
+	stopped  bool // nothing more is added
 }
 
 func newTable(l Limits) *table {
 	return &table{
-		limits:  l,
-		clients: make(map[client]*allocation),
-		relayed: make(map[netip.AddrPort]*allocation),
-		local:   make(map[netip.AddrPort]*allocation),
-		ips:     make(map[netip.Addr]int),
-		holders: make(map[string]int),
-		sources: make(map[netip.Prefix]int),
+		limits: l, clients: newIndex(l.Allocations), relayed: newIndex(l.Allocations),
+		grants: make(map[string]*member), sessions: make(map[string]*session),
+		sources: make(map[netip.Prefix]int), all: make(map[*allocation]struct{}),
 	}
 }
 
-// client returns the live allocation of c, or nil.
-func (t *table) client(c client) *allocation {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.clients[c]
+// member returns the live member of a grant, or nil.
+func (t *table) member(id string) *member {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.grants[id]
 }
 
-// size returns the number of live allocations.
-func (t *table) size() int {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return len(t.relayed)
+// join adds the member of g, or returns the one that is there, with g as its grant from
+// now on. A grant cannot move to another session.
+func (t *table) join(g grants.Grant, rest bool, account *grants.Account) (*member, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m := t.grants[g.ID]; m != nil {
+		if m.grant.Session != g.Session || m.grant.Member != g.Member || m.rest != rest {
+			return nil, fmt.Errorf("put grant: %w", errMoved)
+		}
+		m.grant = g
+		m.session.changed()
+		return m, nil
+	}
+	if t.stopped || len(t.grants) >= t.limits.Grants {
+		return nil, fmt.Errorf("put grant: %w", errFull)
+	}
+	s := t.sessions[g.Session]
+	if s == nil {
+		s = &session{id: g.Session}
+		t.sessions[g.Session] = s
+	}
+	m := &member{account: account, session: s, rest: rest, grant: g}
+	s.members = append(s.members, m)
+	t.grants[g.ID] = m
+	s.changed()
+	return m, nil
 }
 
-// room tells whether one more allocation fits; if not, why.
-func (t *table) room(holder string, c client) (reason, bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.roomLocked(holder, c)
-}
-
-func (t *table) roomLocked(holder string, c client) (reason, bool) {
+// room tells why one more allocation of m from c does not fit; "" if it does. The caller
+// holds the lock.
+func (t *table) room(m *member, c client) refusal {
+	limit := m.grant.Allocations
+	if limit == 0 {
+		limit = t.limits.AllocationsPerHolder
+	}
 	switch {
-	case len(t.relayed) >= t.limits.Allocations:
-		return refusedTotal, false
-	case t.holders[holder] >= t.limits.AllocationsPerHolder:
-		return refusedHolder, false
+	case m.dead || t.stopped:
+		return refusedExpired
+	case len(t.all) >= t.limits.Allocations:
+		return refusedTotal
+	case len(m.allocations) >= limit:
+		return refusedHolder
 	case t.sources[sourceOf(c.addr.Addr())] >= t.limits.AllocationsPerSource:
-		return refusedSource, false
+		return refusedSource
 	}
-	return "", true
+	return ""
 }
 
-// add makes a live, if there is room.
-func (t *table) add(a *allocation) (reason, bool) {
+// add makes a live if there is room.
+func (t *table) add(a *allocation) refusal {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if r, ok := t.roomLocked(a.holder, a.client); !ok {
-		return r, false
+	if r := t.room(a.member, a.client); r != "" {
+		return r
 	}
-	if t.relayed[a.relayed] != nil {
-		return refusedPort, false
+	if t.relayed.get(a.relayed) != nil {
+		return refusedPort
 	}
-	t.clients[a.client] = a
-	t.relayed[a.relayed] = a
-	t.local[a.local] = a
-	t.holders[a.holder]++
+	if a.client.stream == nil {
+		t.clients.put(a.client.addr, a)
+	} else {
+		a.client.stream.allocation.Store(a)
+	}
+	t.relayed.put(a.relayed, a)
+	t.all[a] = struct{}{}
 	t.sources[sourceOf(a.client.addr.Addr())]++
-	for _, ip := range a.peerIPs() {
-		t.ips[ip]++
-	}
-	return "", true
+	m := a.member
+	m.allocations = append(m.allocations, a)
+	m.prove(proof{a.client.addr, a.client.stream == nil})
+	m.session.changed()
+	t.live.Store(int64(len(t.all)))
+	return ""
 }
 
-// remove undoes add.
-func (t *table) remove(a *allocation) {
+func (m *member) prove(p proof) {
+	m.proofs = slices.DeleteFunc(m.proofs, func(q proof) bool { return q == p })
+	if len(m.proofs) == maxProofs {
+		m.proofs = slices.Delete(m.proofs, 0, 1)
+	}
+	m.proofs = append(m.proofs, p)
+}
+
+// remove undoes add; false if somebody else did. The last allocation of a TURN REST
+// credential takes its member along.
+func (t *table) remove(a *allocation) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// An allocation that ran out may be removed after its client made the next one.
-	if t.clients[a.client] == a {
-		delete(t.clients, a.client)
-	}
-	delete(t.relayed, a.relayed)
-	delete(t.local, a.local)
-	release(t.holders, a.holder)
-	release(t.sources, sourceOf(a.client.addr.Addr()))
-	for _, ip := range a.peerIPs() {
-		release(t.ips, ip)
-	}
+	return t.removeLocked(a)
 }
 
-func release[K comparable](m map[K]int, k K) {
-	if m[k]--; m[k] <= 0 {
-		delete(m, k)
+func (t *table) removeLocked(a *allocation) bool {
+	if _, ok := t.all[a]; !ok {
+		return false
 	}
+	a.dead.Store(true)
+	if a.client.stream == nil {
+		t.clients.remove(a.client.addr)
+	} else {
+		a.client.stream.allocation.CompareAndSwap(a, nil)
+	}
+	t.relayed.remove(a.relayed)
+	delete(t.all, a)
+	source := sourceOf(a.client.addr.Addr())
+	if t.sources[source]--; t.sources[source] <= 0 {
+		delete(t.sources, source)
+	}
+	m := a.member
+	m.allocations = slices.DeleteFunc(m.allocations, func(b *allocation) bool { return a == b })
+	m.session.changed()
+	t.live.Store(int64(len(t.all)))
+	if m.rest && len(m.allocations) == 0 && !m.dead {
+		t.killLocked(m)
+	}
+	return true
 }
 
-// permits tells whether some port of ip may be a peer. A permission is for an IP
-// (RFC 8656 §9); the port is checked for each packet, by toPeer and fromPeer.
-func (t *table) permits(ip netip.Addr) bool {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.ips[ip] > 0
+// killLocked ends m and returns the allocations that it had; their sockets are the
+// caller's to close. The caller holds the lock.
+func (t *table) killLocked(m *member) []*allocation {
+	if m.dead {
+		return nil
+	}
+	m.dead = true
+	left := m.account.Kill()
+	cut := slices.Clone(m.allocations)
+	for _, a := range cut {
+		t.removeLocked(a)
+	}
+	delete(t.grants, m.grant.ID)
+	s := m.session
+	s.members = slices.DeleteFunc(s.members, func(o *member) bool { return o == m })
+	s.changed()
+	if len(s.members) == 0 {
+		delete(t.sessions, s.id)
+	}
+	// What cannot be remembered stays leased, which counts as spent.
+	if len(t.closing) < t.limits.Grants {
+		t.closing = append(t.closing, closing{m.account, left})
+	}
+	return cut
 }
 
-// toPeer returns where to send what is for peer; false if it is not a peer.
-func (t *table) toPeer(peer netip.AddrPort) (netip.AddrPort, bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if a := t.relayed[peer]; a != nil {
-		return a.local, true
+// members returns all live members.
+func (t *table) members() []*member {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ms := make([]*member, 0, len(t.grants))
+	for _, m := range t.grants {
+		ms = append(ms, m)
 	}
-	return peer, t.clients[client{overUDP, peer}] != nil
+	return ms
 }
 
-// fromPeer returns the peer that a packet with this source address is from, in the
-// form the library wants; nil if it is not a peer.
-func (t *table) fromPeer(source netip.AddrPort) *net.UDPAddr {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if a := t.local[source]; a != nil {
-		return a.relayedUDP
-	}
-	if a := t.clients[client{overUDP, source}]; a != nil {
-		return a.clientUDP
-	}
-	return nil
+// takeClosing returns the accounts that are to be closed, and forgets them.
+func (t *table) takeClosing() []closing {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := t.closing
+	t.closing = nil
+	return list
 }
 
-// all returns the live allocations.
-func (t *table) all() []*allocation {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	as := make([]*allocation, 0, len(t.relayed))
-	for _, a := range t.relayed {
-		as = append(as, a)
+// retry remembers an account whose closing failed.
+func (t *table) retry(c closing) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.closing) < t.limits.Grants {
+		t.closing = append(t.closing, c)
 	}
-	return as
 }
