@@ -60,9 +60,7 @@ func overhead(addr netip.Addr) int64 {
 func (w *worker) spend(a *allocation, n int64) bool {
 	account := a.member.account
 	r := account.Spend(n, w.now)
-	if account.Low() {
-		w.s.ask(a.member)
-	}
+	w.s.ask(a.member)
 	switch r {
 	case grants.Passed:
 		return true

@@ -280,7 +280,7 @@ type raw struct {
 	username, password string
 	realm              stun.Realm
 	nonce              stun.Nonce
-	last               *stun.Message // answer to request
+	last, made         *stun.Message // answers to the last request, and to Allocate
 	lastRequest        []byte
 }
 
@@ -357,7 +357,28 @@ func (c *raw) request(m stun.Method, attrs ...stun.Setter) stun.ErrorCode {
 	return code
 }
 
-func (c *raw) allocate() stun.ErrorCode { return c.request(stun.MethodAllocate, udpTransport) }
+func (c *raw) allocate() stun.ErrorCode {
+	c.t.Helper()
+	code := c.request(stun.MethodAllocate, udpTransport)
+	if code == 0 {
+		c.made = c.last
+	}
+	return code
+}
+
+// receiveRaw returns the next packet, whatever it is.
+func (c *raw) receiveRaw() []byte {
+	c.t.Helper()
+	if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		c.t.Fatal(err)
+	}
+	buf := make([]byte, 2048)
+	n, _, err := c.conn.ReadFrom(buf)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return buf[:n]
+}
 
 func codeOf(m *stun.Message) stun.ErrorCode {
 	var code stun.ErrorCodeAttribute
