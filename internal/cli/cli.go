@@ -31,6 +31,7 @@ const (
 type commands struct {
 	Serve    serveCommand     `cmd:"" help:"Run everything: pages, signaling, realtime service, relay."`
 	Realtime realtimeCommand  `cmd:"" help:"Run the realtime service alone, in the place of Azure SignalR Service."`
+	Relay    relayCommand     `cmd:"" help:"Run a STUN and TURN server alone, in the place of coturn."`
 	Config   configCommand    `cmd:"" help:"Check, print and explain the configuration."`
 	Bench    benchCommand     `cmd:"" help:"Measure this binary on this machine."`
 	Version  kong.VersionFlag `env:"-" help:"Print the version."`
