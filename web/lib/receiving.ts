@@ -4,7 +4,7 @@
  * Messages are checked and copied into a chunk's buffer as they come; whole chunks are hashed at once and written one
  * after another. Credit is granted as chunks reach the sink, so what is held never exceeds the credit window.
  */
-import { equal, toBase64Url, type Bytes } from './bytes';
+import { equal, free, toBase64Url, type Bytes } from './bytes';
 import type { Sha256 } from './crypto';
 import { DigestList } from './digest';
 import { safeNames } from './names';
@@ -110,7 +110,8 @@ export class Receiving {
     if (this.ending) return;
     const frame = decodeFrame(message);
     const right = frame && this.phase === 'running' && frame.file === this.#index && this.#take(frame);
-    if (!right) this.cancel('protocol');
+    if (right) free(message as ArrayBuffer); // what is kept was copied
+    else this.cancel('protocol');
   }
 
   #manifest(files: FileEntry[], last: boolean): void {
