@@ -157,7 +157,7 @@ func (s *settings) validate() error {
 		if err != nil {
 			return usageError{err}
 		}
-		s.Upstream = file.Upstream
+		s.Upstream, s.Provider = file.Upstream, file.Provider
 	}
 	if s.DataDir == "" {
 		s.DataDir = config.DefaultDataDir()

@@ -31,6 +31,7 @@ type Config struct {
 	TLS     `yaml:",inline" embed:""`
 	Session `yaml:",inline" embed:""`
 	Relay   `yaml:",inline" embed:""`
+	Budget  `yaml:",inline" embed:""`
 	Service `yaml:",inline" embed:""`
 	Process `yaml:",inline" embed:""`
 
@@ -152,7 +153,7 @@ func FileValues(r io.Reader) (map[string]string, error) {
 	}
 	values := map[string]string{}
 	for key, v := range raw {
-		if key == "upstream" { // no flag
+		if key == "upstream" || key == "provider" { // no flag
 			continue
 		}
 		text := fmt.Sprint(v)
@@ -217,6 +218,7 @@ func (c *Config) Validate() error {
 		bad("signing_key", "is a secret itself; give a reference such as env:NAME or file:/path")
 	}
 	c.Service.validate(bad)
+	c.Budget.validate(bad)
 	return errors.Join(errs...)
 }
 
