@@ -61,8 +61,8 @@ func (b *Budget) validate(bad func(key, format string, args ...any)) {
 			bad(key, "must be positive; switch the relay off with turn_listen: off")
 		}
 	}
-	if b.Allowance < 0 || b.Allowance == Unlimited {
-		bad("budget_allowance", "must be a number of bytes")
+	if b.Allowance < 1 || b.Allowance == Unlimited {
+		bad("budget_allowance", "must be a positive number of bytes")
 	}
 	if b.MemberShare < 1 || b.MemberShare > 100 {
 		bad("budget_member_share", "must be 1 to 100 percent")
