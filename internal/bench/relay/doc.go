@@ -15,8 +15,9 @@
 // and all peers another: each client has a source address of its own in 127.1.0.0/16
 // (11.1.0.0/16 between namespaces, where addresses are nobody's), each peer one in
 // 127.2.0.0/16. So a thousand five-tuples cost two descriptors, and bursts leave and
-// arrive as trains (package udp). The rate is kept by the clock: who is late catches
-// up. Packets carry the number of the trial, so that stragglers of an earlier one
+// arrive as trains (package udp). The rate is kept by the clock, and caught up with
+// after a few milliseconds' delay, but not after more: where others have the CPU, less
+// is sent, which the report says. Packets carry the number of the trial, so that stragglers of an earlier one
 // don't count.
 //
 // On loopback and veth the kernel's receive path runs in the time of whoever sent,

@@ -104,6 +104,7 @@ type Measurement struct {
 	Allocations   int       `json:"allocations"`
 	Size          int       `json:"payload_bytes"`
 	TargetRate    float64   `json:"target_per_s"`
+	Rate          float64   `json:"sent_per_s"`
 	Sent          uint64    `json:"sent"`
 	Delivered     uint64    `json:"delivered"`
 	Lost          float64   `json:"lost_share"`
@@ -156,9 +157,10 @@ func (r *Report) finish(ours Subject) {
 		{Hairpin, Across, Coturn, 0.3, 0, "CPU per payload, bulk between two allocations"},
 	} {
 		name := fmt.Sprintf("%s_%s_vs_%s", l.scenario, l.d, l.to)
-		b := measure.NewBar(name, "ratio", "<=", l.most, r.ratio(l.scenario, Loopback, l.d, ours, l.to), l.detail+", loopback; loss at most 1 %")
+		b := measure.NewBar(name, "ratio", "<=", l.most, r.ratio(l.scenario, Loopback, l.d, ours, l.to), l.detail+", loopback; loss at most 1 %, or as much as the other's")
 		b.Aim = l.aim
-		if b.Pass != nil && r.loss(l.scenario, Loopback, l.d, ours) > 0.01 {
+		// On a busy machine every server loses packets, for want of CPU.
+		if b.Pass != nil && r.loss(l.scenario, Loopback, l.d, ours) > max(0.01, r.loss(l.scenario, Loopback, l.d, l.to)) {
 			*b.Pass = false
 		}
 		r.Bars = append(r.Bars, b)

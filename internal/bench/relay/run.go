@@ -181,7 +181,7 @@ func (b *bench) measure(ctx context.Context, nw *network, s *subject, sc Scenari
 	m := newMeasurement(sc, nw.path, s.name, round, t, c)
 	b.report.Packets = append(b.report.Packets, m)
 	b.say("%s %s %s, %s, round %d: %.0f packets/s sent, %.2f %% lost, %.2f CPU s per million (%.2f per GiB); busy: server %.2f, driver %.2f; late %.1f ms, driver dropped %d",
-		m.Scenario, m.Path, m.Direction, m.Subject, round, float64(m.Sent)/m.Seconds, 100*m.Lost, m.CPU, m.CPUGiB, m.ServerBusy, m.DriverBusy, m.DriverLate, m.DriverDropped)
+		m.Scenario, m.Path, m.Direction, m.Subject, round, m.Rate, 100*m.Lost, m.CPU, m.CPUGiB, m.ServerBusy, m.DriverBusy, m.DriverLate, m.DriverDropped)
 	return nil
 }
 

@@ -21,6 +21,12 @@
 // Nothing is allocated for a packet. Memory belongs to the Batch and the Writer,
 // which a shard owns; a Conn without them costs its socket and some 100 bytes.
 //
+// A goroutine that waits for packets is in a system call and keeps its share of
+// GOMAXPROCS for up to 10 ms, until the runtime takes it away. Where readers are as
+// many as GOMAXPROCS, a packet may have to wait for that, and the hand-over costs a
+// sixth of all CPU time at single packets. So a program should raise GOMAXPROCS by
+// the number of its readers.
+//
 // Bounds: a Batch holds as many receive calls' worth as it has slots; what does
 // not fit waits in the kernel's buffer, which drops when full (Conn.Overflows). A
 // Writer holds a bounded number of datagrams and flushes by itself when full. It
