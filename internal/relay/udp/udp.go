@@ -80,8 +80,9 @@ func (d Drop) String() string {
 var ErrFamily = errors.New("destination of another address family")
 
 const (
-	// DefaultSlots is a good size of a Batch.
-	DefaultSlots = 64
+	// DefaultSlots is a good size of a Batch: 2 MiB of address space, which counts as live
+	// memory to the garbage collector, and so lets as much garbage lie around.
+	DefaultSlots = 32
 	// slotSize holds the largest datagram and the longest train (16 bits of length).
 	slotSize = 1 << 16
 	// maxSegments bounds a train, as kernels do (UDP_MAX_SEGMENTS, 64 until Linux 6.9).
