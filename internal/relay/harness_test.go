@@ -2,11 +2,17 @@ package relay
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/netip"
 	"runtime"
@@ -28,7 +34,8 @@ const patience = 10 * time.Second // an upper bound for what takes milliseconds
 // running is a server on loopback whose clock the test moves.
 type running struct {
 	*Server
-	t       *testing.T
+	t       testing.TB
+	attach  net.Listener // of TLS connections
 	reg     *prometheus.Registry
 	end     func() error // ends Run and returns its result; may be called again
 	mu      sync.Mutex
@@ -36,9 +43,18 @@ type running struct {
 	secrets [][]byte
 }
 
-func start(t *testing.T, change func(*Config)) *running {
+func start(t testing.TB, change func(*Config)) *running {
 	t.Helper()
-	r := &running{t: t, reg: prometheus.NewRegistry(), clock: time.Now(), secrets: [][]byte{[]byte("current secret")}}
+	r := &running{t: t}
+	r.begin(change)
+	return r
+}
+
+// begin makes and runs the server, until cleanup.
+func (r *running) begin(change func(*Config)) {
+	t := r.t
+	t.Helper()
+	r.reg, r.clock, r.secrets = prometheus.NewRegistry(), time.Now(), [][]byte{[]byte("current secret")}
 	cfg := Config{Listen: "127.0.0.1:0", Registerer: r.reg, Secrets: r.getSecrets, GrantKey: []byte("a key of the node"), now: r.now}
 	if change != nil {
 		change(&cfg)
@@ -46,6 +62,9 @@ func start(t *testing.T, change func(*Config)) *running {
 	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if r.attach != nil {
+		s.Attach(r.attach, true)
 	}
 	r.Server = s
 	ctx, cancel := context.WithCancel(t.Context())
@@ -58,16 +77,14 @@ func start(t *testing.T, change func(*Config)) *running {
 			return err
 		case <-time.After(patience):
 			buf := make([]byte, 1<<20)
-			t.Logf("%s", buf[:runtime.Stack(buf, true)])
-			return errors.New("run does not return")
+			return fmt.Errorf("run does not return:\n%s", buf[:runtime.Stack(buf, true)])
 		}
 	})
 	t.Cleanup(func() {
 		if err := r.end(); err != nil {
-			t.Errorf("Run: %v", err)
+			t.Errorf("run: %v", err)
 		}
 	})
-	return r
 }
 
 func (r *running) now() time.Time {
@@ -151,7 +168,7 @@ func (r *running) count(name, label string) float64 {
 }
 
 // wait blocks until ok.
-func wait(t *testing.T, what string, ok func() bool) {
+func wait(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !ok(); runtime.Gosched() {
 		if time.Now().After(end) {
@@ -274,7 +291,7 @@ func (r *running) pair(networkA, networkB string) (a, b net.PacketConn) {
 
 // raw is a client that sends exactly what a test wants.
 type raw struct {
-	t                  *testing.T
+	t                  testing.TB
 	conn               net.PacketConn
 	to                 net.Addr
 	username, password string
@@ -437,7 +454,7 @@ func (p peerAttr) AddTo(m *stun.Message) error {
 func peerAt(s string) peerAttr { return peerAttr(netip.MustParseAddrPort(s)) }
 
 // nothing fails if something arrived at c; call it when what could have arrived has.
-func nothing(t *testing.T, c net.PacketConn) {
+func nothing(t testing.TB, c net.PacketConn) {
 	t.Helper()
 	// A deadline in the past would not even look.
 	if err := c.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
@@ -453,4 +470,19 @@ func silence() logging.LoggerFactory {
 	f := logging.NewDefaultLoggerFactory()
 	f.Writer = io.Discard
 	return f
+}
+
+// selfSigned makes a certificate for ip.
+func selfSigned(t testing.TB, ip net.IP) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{ip}, NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{cert}, PrivateKey: key}
 }
