@@ -32,6 +32,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"causeway/internal/budget"
 	"causeway/internal/config"
 	"causeway/internal/grant"
 	"causeway/internal/httpx"
@@ -41,6 +42,7 @@ import (
 	"causeway/internal/realtime/hub"
 	"causeway/internal/relay"
 	"causeway/internal/relay/demux"
+	"causeway/internal/relay/policy"
 	"causeway/internal/secret"
 	"causeway/internal/signaling"
 	"causeway/internal/token"
@@ -54,10 +56,13 @@ type App struct {
 	ops       *ops.Ops
 	listeners []net.Listener
 	place     place
-	relay     *relay.Server // nil: switched off
-	hub       *hub.Hub      // our own, for signaling; nil: not served
-	grants    *grant.Keeper // as is this
-	service   *service      // for other applications; nil: not offered
+	relay     *relay.Server        // nil: switched off
+	hub       *hub.Hub             // our own, for signaling; nil: not served
+	signaling *signaling.Signaling // as are these
+	grants    *grant.Keeper
+	relays    *relays
+	ledger    *budget.Ledger
+	service   *service // for other applications; nil: not offered
 	http      *http.Server
 	requests  requests       // all but probes
 	tls       *tls.Config    // nil: plain HTTP
@@ -153,33 +158,62 @@ func signingKey(ctx context.Context, cfg config.Config) ([]byte, error) {
 	return key, nil
 }
 
-// openRelay opens the relay, unless it is switched off, and returns what peers are
-// told about it.
-func (a *App) openRelay(key []byte) (ice.Provider, error) {
-	secretKey, err := token.Derive(key, "turn")
+// openRelay opens the relay, unless it is switched off, the bought ones, and the ledger that
+// all of them are counted in.
+func (a *App) openRelay(ctx context.Context, key []byte) (err error) {
+	for _, u := range a.cfg.STUN { // browsers refuse a whole configuration for one bad URL
+		if err := ice.CheckSTUN(u); err != nil {
+			return fmt.Errorf("stun_server: %w", err)
+		}
+	}
+	bought, err := openProviders(ctx, a.cfg)
+	if err != nil {
+		return err
+	}
+	logger := a.log.With("part", "relay")
+	if a.ledger, err = openBudget(a.cfg, bought, a.ops.Registry, logger); err != nil {
+		return err
+	}
+	if a.cfg.TURNListen != config.TURNOff {
+		if a.relay, err = a.newRelay(key, logger); err != nil {
+			return fmt.Errorf("turn_listen: %w", err)
+		}
+	}
+	if a.relays, err = newRelays(a.relay, a.RelayURLs, bought, a.ledger, logger); err != nil {
+		return err
+	}
+	a.grants, err = grant.New(grant.Config{
+		Relay:      a.relays,
+		Grace:      a.cfg.RelayGrace,
+		Life:       max(a.cfg.RelayGrace, min(a.cfg.Lifetime, maxCredential)),
+		Logger:     a.log.With("part", "grants"),
+		Registerer: a.ops.Registry,
+	})
+	return err
+}
+
+// maxCredential is how long a credential may be good at most, as bought relays have it.
+const maxCredential = 24 * time.Hour
+
+func (a *App) newRelay(key []byte, logger *slog.Logger) (*relay.Server, error) {
+	grantKey, err := token.Derive(key, "turn")
 	if err != nil {
 		return nil, err
 	}
-	if a.cfg.TURNListen != config.TURNOff {
-		a.relay, err = relay.New(relay.Config{
-			Listen:     a.cfg.TURNListen,
-			PublicIP:   a.cfg.PublicIP,
-			GrantKey:   secretKey,
-			MinPort:    a.cfg.RelayPorts.First,
-			MaxPort:    a.cfg.RelayPorts.Last,
-			Logger:     a.log.With("part", "relay"),
-			Registerer: a.ops.Registry,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("turn_listen: %w", err)
-		}
+	level, err := policy.ParseLevel(a.cfg.PeerPolicy)
+	if err != nil {
+		return nil, err
 	}
-	if a.relay == nil {
-		none := func() [][]byte { return nil }
-		return ice.NewRelay(ice.RelayConfig{URLs: a.RelayURLs, Secrets: none, STUN: a.cfg.STUN})
-	}
-	return newMinter(minterConfig{
-		relay: a.relay, key: secretKey, urls: a.RelayURLs, stun: a.cfg.STUN, life: a.cfg.CredentialLife, presence: a.cfg.Lifetime,
+	return relay.New(relay.Config{
+		Listen:     a.cfg.TURNListen,
+		PublicIP:   a.cfg.PublicIP,
+		GrantKey:   grantKey,
+		Policy:     policy.Policy{Level: level, Allow: a.cfg.PeerAllow, Deny: a.cfg.PeerDeny},
+		Ledger:     leases{a.ledger},
+		MinPort:    a.cfg.RelayPorts.First,
+		MaxPort:    a.cfg.RelayPorts.Last,
+		Logger:     logger,
+		Registerer: a.ops.Registry,
 	})
 }
 
@@ -203,31 +237,22 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	if err != nil {
 		return err
 	}
-	provider, err := a.openRelay(key)
-	if err != nil {
-		return err
-	}
-	if a.grants, err = grant.New(grant.Config{
-		Relay:      relays{provider},
-		Logger:     a.log.With("part", "grants"),
-		Registerer: a.ops.Registry,
-	}); err != nil {
+	if err := a.openRelay(ctx, key); err != nil {
 		return err
 	}
 	var upstream lateHandler // the hub and signaling need each other
 	if err := a.openHub(key, &upstream, proxies); err != nil {
 		return err
 	}
-	s, err := a.newSignaling(key, proxies)
-	if err != nil {
+	if a.signaling, err = a.newSignaling(key, proxies); err != nil {
 		return err
 	}
-	upstream.Handler = s
+	upstream.Handler = a.signaling
 	pages, err := web.New()
 	if err != nil {
 		return err
 	}
-	s.Routes(mux)
+	a.signaling.Routes(mux)
 	connect := a.hub.Handler()
 	if a.service != nil {
 		connect = clients(connect, a.service.hub.Handler())
@@ -333,6 +358,15 @@ func (a *App) stunServers() []ice.Server {
 	return []ice.Server{{URLs: urls}}
 }
 
+// Caps says what is relayed at most: for a session, a day and a month; empty if nothing is.
+func (a *App) Caps() string {
+	if a.relays == nil || a.relays.issuer == nil {
+		return ""
+	}
+	b := a.cfg.Budget
+	return fmt.Sprintf("%s a session, %s a day, %s a month", b.SessionBudget, b.DayBudget, b.MonthBudget)
+}
+
 // Run serves until ctx ends, drains, and returns when everything has ended.
 func (a *App) Run(ctx context.Context) error {
 	// What drains outlives ctx, one part after the other.
@@ -368,6 +402,8 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	if a.grants != nil {
 		g.Go(func() error { return a.grants.Run(late) })
+		g.Go(func() error { return a.relays.run(late, a.signaling.Budget) })
+		g.Go(func() error { return a.ledger.Run(late) })
 	}
 	g.Go(func() error {
 		defer cancel()
@@ -380,6 +416,9 @@ func (a *App) Run(ctx context.Context) error {
 	a.ops.SetReady(true)
 	a.log.Info("listening", "version", ops.Version())
 	err := g.Wait()
+	if a.ledger != nil { // the relay has settled
+		err = errors.Join(err, a.ledger.Close())
+	}
 	a.log.Info("ended")
 	return err
 }
@@ -425,6 +464,9 @@ func (a *App) Close() error {
 	}
 	if a.relay != nil {
 		errs = append(errs, a.relay.Close())
+	}
+	if a.ledger != nil {
+		errs = append(errs, a.ledger.Close())
 	}
 	return errors.Join(errs...)
 }

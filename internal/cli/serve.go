@@ -66,6 +66,7 @@ func printWelcome(w io.Writer, a *app.App) error {
 		for _, u := range t {
 			text += "  " + u + "\n"
 		}
+		text += "  at most " + a.Caps() + "\n"
 	} else {
 		text += "Relay: off; peers connect directly or not at all.\n"
 	}

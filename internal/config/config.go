@@ -65,11 +65,11 @@ type Session struct {
 
 // Relay is the STUN and TURN server.
 type Relay struct {
-	TURNListen     string        `yaml:"turn_listen" name:"turn-listen" default:":3478" help:"Address of STUN and TURN, UDP and TCP. Port 0 picks a free one, \"off\" switches the relay off."`
-	PublicIP       netip.Addr    `yaml:"public_ip" name:"public-ip" placeholder:"ADDRESS" help:"Address under which peers reach the relay. Found by itself for loopback and LAN use; set it on a server behind NAT."`
-	RelayPorts     PortRange     `yaml:"relay_ports" name:"relay-ports" default:"49152-65535" help:"UDP ports for relayed addresses."`
-	CredentialLife time.Duration `yaml:"turn_credential_life" name:"turn-credential-life" default:"10m" help:"How long a TURN credential can open an allocation. A running transfer outlives it."`
-	STUN           []string      `yaml:"stun_server" name:"stun-server" placeholder:"URL" help:"STUN servers to offer beside the built-in one, such as stun:stun.example.org:3478."`
+	TURNListen string        `yaml:"turn_listen" name:"turn-listen" default:":3478" help:"Address of STUN and TURN, UDP and TCP. Port 0 picks a free one, \"off\" switches the relay off."`
+	PublicIP   netip.Addr    `yaml:"public_ip" name:"public-ip" placeholder:"ADDRESS" help:"Address under which peers reach the relay. Found by itself for loopback and LAN use; set it on a server behind NAT."`
+	RelayPorts PortRange     `yaml:"relay_ports" name:"relay-ports" default:"49152-65535" help:"UDP ports for relayed addresses."`
+	RelayGrace time.Duration `yaml:"relay_grace" name:"relay-grace" default:"20s" help:"How long a peer whose signaling connection is lost keeps the use of the relay."`
+	STUN       []string      `yaml:"stun_server" name:"stun-server" placeholder:"URL" help:"STUN servers to offer beside the built-in one, such as stun:stun.example.org:3478."`
 }
 
 // Process is how the process runs.
@@ -206,7 +206,7 @@ func (c *Config) Validate() error {
 			bad(key, "must be at least 1")
 		}
 	}
-	for key, d := range map[string]time.Duration{"session_lifetime": c.Lifetime, "turn_credential_life": c.CredentialLife} {
+	for key, d := range map[string]time.Duration{"session_lifetime": c.Lifetime, "relay_grace": c.RelayGrace} {
 		if d < time.Second {
 			bad(key, "must be at least 1s")
 		}

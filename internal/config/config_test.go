@@ -79,7 +79,7 @@ func TestValidate(t *testing.T) {
 		"max_connections":             func(c *Config) { c.MaxConns = 0 },
 		"max_connections_per_address": func(c *Config) { c.MaxPerAddr = -1 },
 		"session_lifetime":            func(c *Config) { c.Lifetime = 0 },
-		"turn_credential_life":        func(c *Config) { c.CredentialLife = time.Millisecond },
+		"relay_grace":                 func(c *Config) { c.RelayGrace = time.Millisecond },
 		"stun_server":                 func(c *Config) { c.STUN = []string{"stun.example"} },
 		"drain_timeout":               func(c *Config) { c.DrainTimeout = -1 },
 		"signing_key":                 func(c *Config) { c.SigningKey = "c2VjcmV0" },

@@ -26,4 +26,5 @@
 //	mints of a member  a burst of 16, then 6 a minute             ErrLimited
 //	mints of a prefix  (IPv4 /24, IPv6 /56) a burst of 64, then 24 a minute  ErrLimited
 //	prefixes           65536; beyond, new ones are refused        ErrLimited
+//	descriptions       of a member: 16; the oldest is forgotten
 package grant

@@ -25,6 +25,8 @@ func (m Member) key() key { return key{m.Session, m.Peer} }
 // Order is what a credential is asked for.
 type Order struct {
 	Member Member
+	// Auth is what the member's ICE agent goes by; Relay.Renew brings what changes.
+	Auth []ice.Auth
 	// Until is how long it lives without a Renew; NotAfter how long at most.
 	Until, NotAfter time.Time
 	// Bytes of the transfer that it is for; 0: not known.
@@ -40,13 +42,17 @@ type Credential struct {
 // Relay is a TURN relay, or several behind one. Its methods are called concurrently and
 // return soon after ctx ends.
 //
-// Mint makes a credential; ErrNoRelay if there is none to be had. Renew and Revoke of a handle
-// that is gone are no errors.
+// Mint makes a credential; ErrNoRelay if there is none to be had. Renew says until when it is to
+// live from now on, and what the member's ICE agent goes by; ErrGone (wrapped) if the relay
+// has ended it. Revoke of a handle that is gone is no error.
 type Relay interface {
 	Mint(ctx context.Context, o Order) (Credential, error)
-	Renew(ctx context.Context, handle string, until time.Time) error
+	Renew(ctx context.Context, handle string, until time.Time, auth []ice.Auth) error
 	Revoke(ctx context.Context, handle string) error
 }
+
+// ErrGone is a Relay's answer for a credential that it has ended.
+var ErrGone = errors.New("the relay has ended it")
 
 // Errors of Pair.
 var (

@@ -36,6 +36,7 @@ const (
 	defaultMembers = 100_000
 
 	maxPairs      = 64
+	maxAuth       = 16
 	maxOrders     = 1024 // revocations and renewals that wait for the relay
 	relayPatience = 10 * time.Second
 	workers       = 4
@@ -59,7 +60,8 @@ type presence struct {
 	connections map[string]bool
 	lost        time.Time // when the last connection ended; zero while there is one
 	mints       bucket
-	pairs       []*pair // the oldest first
+	auth        []ice.Auth // of its descriptions, the newest last
+	pairs       []*pair    // the oldest first
 }
 
 // pair is the use of a relay by two members; guarded by Keeper.mu.
@@ -83,8 +85,10 @@ func (p *pair) of(m Member) (first, second []ice.Server) {
 
 // task is a call to the relay.
 type task struct {
+	pair   *pair
 	handle string
 	until  time.Time // zero: revoke
+	auth   []ice.Auth
 }
 
 // New returns a Keeper; it starts nothing.
@@ -149,7 +153,15 @@ func (k *Keeper) call(ctx context.Context, t task) {
 	if t.until.IsZero() {
 		err = k.cfg.Relay.Revoke(ctx, t.handle)
 	} else {
-		what, err = "renew", k.cfg.Relay.Renew(ctx, t.handle, t.until)
+		what, err = "renew", k.cfg.Relay.Renew(ctx, t.handle, t.until, t.auth)
+	}
+	if errors.Is(err, ErrGone) { // a budget is spent, or the relay was restarted: who asks again gets a new one
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if !t.pair.over {
+			k.takeBack(ctx, t.pair)
+		}
+		return
 	}
 	if err != nil && ctx.Err() == nil {
 		k.metrics.failed.WithLabelValues(what).Inc()
@@ -213,6 +225,23 @@ func (k *Keeper) Kick(ctx context.Context, m Member) (connectionIDs []string) {
 	return slices.Sorted(maps.Keys(p.connections))
 }
 
+// Described says what m's ICE agent goes by in a description that it has sent. The relays of
+// its pairs are told, for policies that look at ICE checks.
+func (k *Keeper) Described(ctx context.Context, m Member, auth ice.Auth) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p := k.members[m.key()]
+	if p == nil || slices.Contains(p.auth, auth) {
+		return
+	}
+	if p.auth = append(p.auth, auth); len(p.auth) > maxAuth {
+		p.auth = slices.Delete(p.auth, 0, len(p.auth)-maxAuth)
+	}
+	for _, pair := range p.pairs {
+		k.renew(ctx, pair)
+	}
+}
+
 // Left takes back what m has: it said goodbye.
 func (k *Keeper) Left(ctx context.Context, m Member) {
 	k.mu.Lock()
@@ -269,12 +298,16 @@ func (k *Keeper) renew(ctx context.Context, p *pair) { k.tell(ctx, p, k.deadline
 // tell hands a change to the workers. What they can't take is lost: a renewal comes again,
 // and an end comes by itself after Grace.
 func (k *Keeper) tell(ctx context.Context, p *pair, until time.Time) {
-	for _, c := range p.credentials {
+	for i, c := range p.credentials {
 		if c.Handle == "" {
 			continue
 		}
+		t := task{pair: p, handle: c.Handle, until: until}
+		if member := k.members[p.members[i]]; member != nil {
+			t.auth = slices.Clone(member.auth)
+		}
 		select {
-		case k.work <- task{c.Handle, until}:
+		case k.work <- t:
 		default:
 			k.metrics.failed.WithLabelValues("busy").Inc()
 			k.cfg.Logger.WarnContext(ctx, "the relay is slow: a change of a grant was dropped")
@@ -332,9 +365,13 @@ func (k *Keeper) pair(ctx context.Context, a, b Member, bytes int64) (forA, forB
 		case p.minting == nil:
 			p.minting = make(chan struct{})
 			order := Order{Until: k.deadline(p), NotAfter: p.notAfter, Bytes: bytes}
-			members := [2]Member{k.members[p.members[0]].member, k.members[p.members[1]].member}
+			orders := [2]Order{order, order}
+			for i, name := range p.members {
+				m := k.members[name]
+				orders[i].Member, orders[i].Auth = m.member, slices.Clone(m.auth)
+			}
 			k.mu.Unlock()
-			if err := k.mint(ctx, p, members, order); err != nil {
+			if err := k.mint(ctx, p, orders); err != nil {
 				return nil, nil, err
 			}
 			forA, forB = p.of(a) // what has been minted stays as it is
@@ -383,10 +420,9 @@ func (k *Keeper) find(ctx context.Context, a, b Member) (*pair, error) {
 
 // mint fills in the pair's credentials. If the pair was taken back meanwhile, or the second
 // credential can't be had, nothing stays.
-func (k *Keeper) mint(ctx context.Context, p *pair, members [2]Member, o Order) (err error) {
+func (k *Keeper) mint(ctx context.Context, p *pair, orders [2]Order) (err error) {
 	var made [2]Credential
-	for i := range members {
-		o.Member = members[i]
+	for i, o := range orders {
 		if made[i], err = k.cfg.Relay.Mint(ctx, o); err != nil {
 			err = fmt.Errorf("mint: %w", err)
 			break

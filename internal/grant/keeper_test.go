@@ -40,12 +40,13 @@ func (r *relay) Mint(_ context.Context, o Order) (Credential, error) {
 	return Credential{Servers: []ice.Server{{URLs: []string{"turn:x"}, Username: handle, Credential: "c"}}, Handle: handle}, nil
 }
 
-func (r *relay) Renew(_ context.Context, handle string, until time.Time) error {
+func (r *relay) Renew(_ context.Context, handle string, until time.Time, _ []ice.Auth) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.until[handle]; ok {
-		r.until[handle] = until
+	if _, ok := r.until[handle]; !ok {
+		return fmt.Errorf("renew: %w", ErrGone)
 	}
+	r.until[handle] = until
 	return nil
 }
 
@@ -126,7 +127,7 @@ func TestPairIsMintedTogetherAndOnce(t *testing.T) {
 		if a[0].Username != "host/1" || b[0].Username != "guest/2" {
 			t.Errorf("got %v and %v", a, b)
 		}
-		if o := r.orders[0]; o.Bytes != 1234 || o.Member != host || o.Until.Sub(time.Now()) != defaultGrace || o.NotAfter.Sub(time.Now()) != defaultLife {
+		if o := r.orders[0]; o.Bytes != 1234 || o.Member != host || time.Until(o.Until) != defaultGrace || time.Until(o.NotAfter) != defaultLife {
 			t.Errorf("order %+v", o)
 		}
 		// The other one asks too: as they are, the other way round. Its address is the one it connected from.
@@ -399,6 +400,38 @@ func TestKick(t *testing.T) {
 		pass(defaultLife + time.Minute)
 		if !k.Connected(guest, "g4") {
 			t.Error("shut out for ever")
+		}
+	})
+}
+
+func TestWhatTheRelayHasEndedIsMintedAnew(t *testing.T) {
+	run(t, func(t *testing.T, k *Keeper, r *relay) {
+		wantPair(t, k, host, guest)
+		if err := r.Revoke(t.Context(), "host/1"); err != nil { // by the relay itself
+			t.Fatal(err)
+		}
+		pass(defaultGrace)
+		wantLive(t, r) // one end of a pair is no use
+		wantPair(t, k, host, guest)
+		wantLive(t, r, "guest/4", "host/3")
+	})
+}
+
+func TestDescriptionsReachTheRelay(t *testing.T) {
+	run(t, func(t *testing.T, k *Keeper, r *relay) {
+		k.Described(t.Context(), host, ice.Auth{Ufrag: "u1", Pwd: "p1"})
+		wantPair(t, k, host, guest)
+		if got := r.orders[0].Auth; len(got) != 1 || got[0].Ufrag != "u1" || r.orders[1].Auth != nil {
+			t.Errorf("orders %+v", r.orders)
+		}
+		for i := range maxAuth + 3 {
+			k.Described(t.Context(), guest, ice.Auth{Ufrag: fmt.Sprint(i)})
+		}
+		synctest.Wait()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if got := k.members[guest.key()].auth; len(got) != maxAuth || got[maxAuth-1].Ufrag != fmt.Sprint(maxAuth+2) {
+			t.Errorf("kept %v", got)
 		}
 	})
 }

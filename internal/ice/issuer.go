@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -25,7 +26,15 @@ type Request struct {
 	Member  string        // unique in the session
 	Life    time.Duration // how long it can make new allocations; 0: the Issuer's choice
 	Region  string        // of the provider's relays; empty: as configured
+	// What only our own relay looks at:
+	Until time.Time  // how long presence vouches for the member; zero: for Life
+	Addr  netip.Addr // the public address that the member signals from; may be zero
+	Auth  []Auth     // of its ICE agent
+	Bytes int64      // of the transfer that the credential is for; 0: not known
 }
+
+// Auth is what a member's ICE agent goes by in one of its descriptions (RFC 8445 §5.3).
+type Auth struct{ Ufrag, Pwd string }
 
 // Minted is a credential and where to use it.
 type Minted struct {
@@ -125,67 +134,6 @@ func usable(u string) bool {
 		return false
 	}
 	return CheckSTUN("stun:"+rest) == nil && !strings.HasSuffix(rest, ":53")
-}
-
-// Issued is a Provider that asks an Issuer.
-type Issued struct {
-	cfg IssuedConfig
-}
-
-// IssuedConfig configures an Issued.
-type IssuedConfig struct {
-	Issuer Issuer
-	Life   time.Duration // of credentials; 10 minutes by default
-	Region string        // where the Issuer has regions
-	STUN   []string      // further servers
-	// Opened is told what was minted, before the client is, so that it is counted. If it
-	// fails, the credential is revoked. May be nil.
-	Opened func(ctx context.Context, r Request, m Minted) error
-}
-
-// NewIssued checks cfg.
-func NewIssued(cfg IssuedConfig) (*Issued, error) {
-	if cfg.Issuer == nil {
-		return nil, errors.New("ice: no issuer")
-	}
-	if cfg.Life == 0 {
-		cfg.Life = defaultLife
-	}
-	if cfg.Life < time.Second || cfg.Life > maxLife {
-		return nil, fmt.Errorf("ice: credential life %v: want 1s to %v", cfg.Life, maxLife)
-	}
-	for _, u := range cfg.STUN {
-		if err := CheckSTUN(u); err != nil {
-			return nil, fmt.Errorf("ice: %w", err)
-		}
-	}
-	cfg.STUN = append([]string(nil), cfg.STUN...)
-	return &Issued{cfg}, nil
-}
-
-// Servers implements Provider; member is "<session>.<peer>", as signaling names users.
-func (i *Issued) Servers(ctx context.Context, member string) ([]Server, time.Time, error) {
-	session, peer, ok := strings.Cut(member, ".")
-	if !ok {
-		return nil, time.Time{}, errors.New("ice servers: a member without a session")
-	}
-	r := Request{Session: session, Member: peer, Life: i.cfg.Life, Region: i.cfg.Region}
-	m, err := i.cfg.Issuer.Mint(ctx, r)
-	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("ice servers: %w", err)
-	}
-	if i.cfg.Opened != nil {
-		if err := i.cfg.Opened(ctx, r, m); err != nil {
-			if undo := i.cfg.Issuer.Revoke(ctx, m.Handle); undo != nil && !errors.Is(undo, errors.ErrUnsupported) {
-				err = errors.Join(err, undo)
-			}
-			return nil, time.Time{}, fmt.Errorf("ice servers: %w", err)
-		}
-	}
-	if len(i.cfg.STUN) > 0 {
-		m.Servers = append([]Server{{URLs: i.cfg.STUN}}, m.Servers...)
-	}
-	return m.Servers, m.Expires, nil
 }
 
 // checkOrigin tells whether base is an https URL without anything but a host; http is

@@ -21,9 +21,11 @@ type (
 var (
 	errMoved = errors.New("grant belongs to another member")
 	errFull  = errors.New("too many grants, or the relay has ended")
-	errGrant = errors.New("no such grant")
 	errNoKey = errors.New("relay has no grant key")
 )
+
+// ErrNoGrant: a grant is not live. Its member needs a new one.
+var ErrNoGrant = errors.New("no such grant")
 
 // Causes for which a grant ends.
 const (
@@ -82,7 +84,7 @@ func (s *Server) Renew(id string, until time.Time) error {
 	defer s.table.mu.Unlock()
 	m := s.table.grants[id]
 	if m == nil || m.rest {
-		return fmt.Errorf("renew grant: %w", errGrant)
+		return fmt.Errorf("renew grant: %w", ErrNoGrant)
 	}
 	m.grant.Until = until
 	return nil

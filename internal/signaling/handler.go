@@ -126,6 +126,9 @@ func (s *Signaling) signal(ctx context.Context, m member, arg json.RawMessage) e
 	if sig.To == m.peer {
 		return badMessage("a peer can't signal itself")
 	}
+	if auth, ok := describedBy(sig.Data); ok {
+		s.cfg.Relays.Described(ctx, m.grantee(), auth)
+	}
 	return s.send(ctx, realtime.User(user(m.session, sig.To)), "signal", event{From: m.peer, Role: m.role, N: sig.N, Data: sig.Data})
 }
 

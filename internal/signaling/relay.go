@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 
+	"causeway/internal/budget"
 	"causeway/internal/grant"
 	"causeway/internal/ice"
 	"causeway/internal/realtime"
@@ -65,6 +67,58 @@ func relayError(err error) error {
 		return &realtime.Error{Code: "relay_none", Message: "This server has no relay."}
 	}
 	return err
+}
+
+// describedBy returns what the ICE agent goes by in a description, RFC 8839 §5.4; ok is false for
+// other data.
+func describedBy(data json.RawMessage) (auth ice.Auth, ok bool) {
+	var d struct {
+		Type        string `json:"type"`
+		Description struct {
+			SDP string `json:"sdp"`
+		} `json:"description"`
+	}
+	if json.Unmarshal(data, &d) != nil || d.Type != "description" {
+		return auth, false
+	}
+	for line := range strings.Lines(d.Description.SDP) {
+		line = strings.TrimRight(line, "\r\n")
+		if v, found := strings.CutPrefix(line, "a=ice-ufrag:"); found {
+			auth.Ufrag = v
+		} else if v, found := strings.CutPrefix(line, "a=ice-pwd:"); found {
+			auth.Pwd = v
+		}
+	}
+	return auth, auth.Ufrag != "" && auth.Pwd != "" && len(auth.Ufrag)+len(auth.Pwd) <= maxAuth
+}
+
+// maxAuth is how long both parts of an ice.Auth may be together: each has at most 256
+// characters (RFC 8839 §5.4).
+const maxAuth = 512
+
+// budgetEvent tells members how much of a budget is spent.
+type budgetEvent struct {
+	Level string `json:"level"` // credential, member, session, day or month
+	State string `json:"state"` // warning: 80 % are spent; spent: all
+}
+
+// Budget tells those whom it concerns: a session's members, or everybody. Errors are logged.
+func (s *Signaling) Budget(ctx context.Context, e budget.Event) {
+	event := budgetEvent{Level: e.Level.String(), State: "warning"}
+	if e.Kind == budget.Cut {
+		event.State = "spent"
+	}
+	to := []realtime.Recipient{realtime.All()}
+	if e.Session != "" {
+		to = []realtime.Recipient{realtime.Group(group(e.Session, token.Host)), realtime.Group(group(e.Session, token.Guest))}
+	}
+	msg, err := realtime.NewMessage("budget", event)
+	for _, one := range to {
+		err = errors.Join(err, s.cfg.Realtime.Send(ctx, one, msg))
+	}
+	if err != nil {
+		s.cfg.Logger.ErrorContext(ctx, "send budget failed", "err", err)
+	}
 }
 
 // kick removes a guest from the host's session: its relays end, its connections are closed, and

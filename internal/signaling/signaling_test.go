@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"causeway/internal/budget"
 	"causeway/internal/grant"
 	"causeway/internal/httpx"
 	"causeway/internal/ice"
@@ -63,8 +64,8 @@ func (r *relays) Mint(_ context.Context, o grant.Order) (grant.Credential, error
 	return grant.Credential{Servers: []ice.Server{{URLs: []string{"turn:x"}, Username: "for-" + o.Member.Peer, Credential: "c"}}, Handle: o.Member.Peer}, r.fail
 }
 
-func (r *relays) Renew(context.Context, string, time.Time) error { return nil }
-func (r *relays) Revoke(context.Context, string) error           { return nil }
+func (r *relays) Renew(context.Context, string, time.Time, []ice.Auth) error { return nil }
+func (r *relays) Revoke(context.Context, string) error                       { return nil }
 
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
@@ -277,6 +278,41 @@ func TestRelayGoesToBoth(t *testing.T) {
 	var e *realtime.Error
 	if err := ask(host, guestPeer); !errors.As(err, &e) || e.Code != "relay_absent" {
 		t.Errorf("relay with one who was kicked: %v", err)
+	}
+}
+
+func TestDescriptionsGoToTheRelays(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	host, guest := conn("c1", hostPeer, token.Host), conn("c2", guestPeer, token.Guest)
+	f.Connected(ctx, host)
+	f.Connected(ctx, guest)
+	say := func(target, arg string) {
+		t.Helper()
+		if _, err := f.Invoked(ctx, host, realtime.Message{Target: target, Arguments: []json.RawMessage{json.RawMessage(arg)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sdp := range []string{`v=0\r\na=ice-ufrag:ab/+\r\na=ice-pwd:swordfish\r\n`, `v=0`, `a=ice-ufrag:x\na=ice-pwd:` + strings.Repeat("p", 600)} {
+		say("signal", `{"to":"`+guestPeer+`","n":1,"data":{"type":"description","link":1,"description":{"type":"offer","sdp":"`+sdp+`"}}}`)
+	}
+	say("relay", `{"to":"`+guestPeer+`","link":1}`)
+	if got := f.relays.orders[0].Auth; len(got) != 1 || got[0] != (ice.Auth{Ufrag: "ab/+", Pwd: "swordfish"}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestBudgetEvents(t *testing.T) {
+	f := newFixture(t)
+	f.Budget(t.Context(), budget.Event{Kind: budget.Warning, Level: budget.Session, Session: "S"})
+	f.Budget(t.Context(), budget.Event{Kind: budget.Cut, Level: budget.Day})
+	want := []string{
+		`send 1 host.S budget{"level":"session","state":"warning"}`,
+		`send 1 guest.S budget{"level":"session","state":"warning"}`,
+		`send 0  budget{"level":"day","state":"spent"}`,
+	}
+	if got := strings.Join(f.rt.calls, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s", got)
 	}
 }
 

@@ -1,0 +1,171 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"causeway/internal/budget"
+	"causeway/internal/grant"
+	"causeway/internal/ice"
+	"causeway/internal/relay"
+	"causeway/internal/secret"
+)
+
+// overflow is a relay that is bought when ours is off, and records what is revoked.
+type overflow struct {
+	ice.Issuer
+	revoked []string
+}
+
+func (o *overflow) Revoke(_ context.Context, handle string) error {
+	o.revoked = append(o.revoked, handle)
+	return errors.ErrUnsupported
+}
+
+func newOverflow(t *testing.T) *overflow {
+	t.Helper()
+	c, err := ice.NewCoturn([]string{"turn:bought.example"}, secret.New("s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &overflow{Issuer: c}
+}
+
+// newTestRelays returns relays over a ledger whose sessions have 1 MB.
+func newTestRelays(t *testing.T, own bool, bought ...ice.Named) *relays {
+	t.Helper()
+	prices := map[string]int64{}
+	for _, n := range bought {
+		prices[n.Name] = 50_000
+	}
+	ledger, err := budget.New(budget.Config{Session: budget.Cap{Bytes: 1_000_000}, MemberShare: 100, Prices: prices})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var server *relay.Server
+	urls := func() []string { return nil }
+	if own {
+		server, err = relay.New(relay.Config{Listen: "127.0.0.1:0", GrantKey: make([]byte, 32), Ledger: leases{ledger}, Registerer: prometheus.NewRegistry()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = server.Close() })
+		urls = server.URLs
+	}
+	r, err := newRelays(server, urls, bought, ledger, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// spend spends bytes of the session's budget, by a grant of its own.
+func spend(t *testing.T, l *budget.Ledger, bytes int64) {
+	t.Helper()
+	if err := l.Open("x", budget.Chain{Session: "s", Member: "m"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	for left := bytes; left > 0; {
+		n, err := l.Lease(t.Context(), "x", left)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Settle(t.Context(), "x", n, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		left -= n
+	}
+}
+
+func order(peer string) grant.Order {
+	now := time.Now()
+	return grant.Order{Member: grant.Member{Session: "s", Peer: peer}, Until: now.Add(time.Minute), NotAfter: now.Add(time.Hour)}
+}
+
+func TestOwnRelayIsMintedAndEnded(t *testing.T) {
+	bought := newOverflow(t)
+	r := newTestRelays(t, true, ice.Named{Name: "bought", Issuer: bought})
+	c, err := r.Mint(t.Context(), order("a"))
+	if err != nil || !strings.HasPrefix(c.Handle, "own:") {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	auth := []ice.Auth{{Ufrag: "u", Pwd: "p"}}
+	if err := r.Renew(t.Context(), c.Handle, time.Now().Add(time.Minute), auth); err != nil {
+		t.Error(err)
+	}
+	_, id := ice.Split(c.Handle)
+	if got := r.live[id].ICE; len(got) != 1 || got[0].Ufrag != "u" {
+		t.Errorf("ICE %v", got)
+	}
+	if err := r.Revoke(t.Context(), c.Handle); err != nil {
+		t.Error(err)
+	}
+	if err := r.Renew(t.Context(), c.Handle, time.Now().Add(time.Minute), nil); !errors.Is(err, grant.ErrGone) {
+		t.Errorf("renewed after its end: %v", err)
+	}
+	r.closeAccounts(time.Now())
+	if len(r.closing) != 1 {
+		t.Error("closed before it could settle")
+	}
+	r.closeAccounts(time.Now().Add(settleIn))
+	if len(r.closing) != 0 || len(r.live) != 0 {
+		t.Error("the account stays")
+	}
+	if len(bought.revoked) > 0 {
+		t.Error("the bought relay was asked")
+	}
+}
+
+func TestASpentBudgetIsNotBoughtElsewhere(t *testing.T) {
+	r := newTestRelays(t, true, ice.Named{Name: "bought", Issuer: newOverflow(t)})
+	spend(t, r.ledger, 1_000_000)
+	if c, err := r.Mint(t.Context(), order("a")); !errors.Is(err, grant.ErrSpent) {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestBoughtRelays(t *testing.T) {
+	bought := newOverflow(t)
+	r := newTestRelays(t, false, ice.Named{Name: "bought", Issuer: bought})
+	c, err := r.Mint(t.Context(), order("a"))
+	if err != nil || !strings.HasPrefix(c.Handle, "bought:") || c.Servers[0].Username == "" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if err := r.Renew(t.Context(), c.Handle, time.Now(), nil); err != nil {
+		t.Error(err)
+	}
+	r.cut(t.Context(), budget.Event{Kind: budget.Cut, Level: budget.Session, Session: "other"})
+	r.cut(t.Context(), budget.Event{Kind: budget.Cut, Level: budget.Session, Session: "s"})
+	r.cut(t.Context(), budget.Event{Kind: budget.Cut, Level: budget.Day})
+	if len(bought.revoked) != 1 {
+		t.Errorf("revoked %v", bought.revoked)
+	}
+}
+
+func TestWithoutARelay(t *testing.T) {
+	if _, err := newTestRelays(t, false).Mint(t.Context(), order("a")); !errors.Is(err, grant.ErrNoRelay) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRunTellsWhatTheLedgerSays(t *testing.T) {
+	r := newTestRelays(t, false)
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan budget.Event, 8)
+	done := make(chan error)
+	go func() { done <- r.run(ctx, func(_ context.Context, e budget.Event) { told <- e }) }()
+	spend(t, r.ledger, 900_000)
+	if e := <-told; e.Kind != budget.Warning {
+		t.Errorf("%+v", e)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
