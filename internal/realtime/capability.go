@@ -73,3 +73,15 @@ type RawHandler interface {
 	// it is looked at only if the client wants a result. raw belongs to the callee.
 	InvokedRaw(ctx context.Context, c Connection, protocol, target string, raw []byte, wantsResult bool) (completion []byte, err error)
 }
+
+// Prompt is a Handler whose methods never wait for anything: they compute, and
+// call the Service. A service may call it on the goroutine that reads the client's
+// connection, and may write what it sends a moment later, together with more.
+//
+// The context and the Message's arguments are valid only during the call: a method
+// that keeps either copies it (context.WithoutCancel, bytes.Clone).
+type Prompt interface {
+	Handler
+	// Prompt does nothing; that it is there is the promise.
+	Prompt()
+}

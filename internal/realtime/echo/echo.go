@@ -37,6 +37,11 @@ type Handler struct {
 
 var errArguments = &realtime.Error{Code: "bad_arguments", Message: "The target takes other arguments."}
 
+var _ realtime.Prompt = (*Handler)(nil)
+
+// Prompt implements realtime.Prompt: nothing here waits, if the Service does not.
+func (h *Handler) Prompt() {}
+
 // Connected implements realtime.Handler.
 func (h *Handler) Connected(context.Context, realtime.Connection) {}
 

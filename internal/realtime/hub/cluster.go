@@ -232,7 +232,7 @@ func (s *space) carryOut(ctx context.Context, e *envelope, a *answer) (err error
 		if e.Message != nil {
 			f.message = &signalr.Message{Type: signalr.Invocation, Target: e.Message.Target, Arguments: e.Message.Arguments}
 		}
-		s.fanOut(e.To, &f)
+		s.fanOut(e.To, &f, nil)
 	case opJoin:
 		return s.join(e.Group, e.ID)
 	case opLeave:

@@ -9,6 +9,7 @@ import (
 
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/hub/frame"
+	"causeway/internal/realtime/hub/replay"
 	"causeway/internal/signalr"
 
 	"github.com/gobwas/ws"
@@ -61,14 +62,14 @@ type conn struct {
 	out       outbox
 	in        inbox
 	groups    []*group
-	resume    *resume
-	proof     *identity // shown in negotiate; nil once there is a transport
+	resume    *replay.Log // of stateful reconnect; nil without
+	proof     *identity   // shown in negotiate; nil once there is a transport
+	detailed  bool        // the client may read what errors say; set with the transport
 
 	reader  reader // belongs to whoever feeds
 	slot    int    // index in space.all; belongs to space.mu
 	clock   clock
-	counter atomic.Uint64 // ids of client results
-	awaited atomic.Bool   // somebody has asked for a client result
+	results results
 }
 
 // clock holds the ticks (see Hub.now) that the sweep compares.
@@ -85,17 +86,21 @@ type clock struct {
 type reader struct {
 	mu       sync.Mutex // held while feeding
 	early    []byte     // the beginning of a handshake
+	cork     *cork      // of what is being fed
 	from     link       // whose bytes splitter holds
 	splitter signalr.Splitter
 	tokens   float32 // invocations that the rate allows now
 	filled   uint32  // tick at which tokens was true
 }
 
-// feed takes bytes that came over l from the client, in order. An error ends the
-// connection; feed has then closed it.
-func (c *conn) feed(l link, b []byte) error {
+// feed takes bytes that came over l from the client, in order, and k for what
+// prompt handlers send meanwhile. An error ends the connection; feed has then
+// closed it.
+func (c *conn) feed(l link, b []byte, k *cork) error {
 	c.reader.mu.Lock()
 	defer c.reader.mu.Unlock()
+	c.reader.cork = k
+	defer func() { c.reader.cork = nil }()
 	err := c.feedLocked(l, b)
 	if err == nil {
 		return nil
@@ -185,9 +190,13 @@ func (c *conn) handshake(body []byte) error {
 		c.clock.deadline.Store(c.hub.now() + uint32(c.clock.gap) + 1)
 	}
 	c.mu.Unlock()
-	if c.space.add(c) {
-		c.enqueue(event{kind: evConnected})
-	} // else it was closed in the meantime
+	if c.space.add(c) { // else it was closed in the meantime
+		c.hub.metrics.opened(c.transport)
+		ev := event{kind: evConnected}
+		if k := c.reader.cork; k == nil || !c.prompt(k, ev) {
+			c.enqueue(ev)
+		}
+	}
 	c.kick()
 	return nil
 }
@@ -202,9 +211,9 @@ func (c *conn) refuse(text string) {
 	}
 }
 
-// send queues f, and writes it if nobody else does. It never blocks; a client
-// that does not take its messages is closed.
-func (c *conn) send(f *frame.Frame) {
+// send queues f, and writes it if nobody else does, or leaves that to k if there
+// is one. It never blocks; a client that does not take its messages is closed.
+func (c *conn) send(f *frame.Frame, k *cork) {
 	c.mu.Lock()
 	if c.state != open {
 		c.mu.Unlock()
@@ -216,13 +225,19 @@ func (c *conn) send(f *frame.Frame) {
 		c.close(ReasonSlowClient, "")
 		return
 	}
-	if c.resume != nil && f.Counted && !c.resume.keep(f, l.ResumeBytes) {
+	if c.resume != nil && f.Counted && !c.resume.Keep(f, l.ResumeBytes) {
 		c.mu.Unlock()
 		c.close(ReasonResume, "")
 		return
 	}
 	if c.link != nil || c.resume == nil {
 		c.out.push(f) // else it is replayed when the client comes back
+	}
+	// What is corked stays far below the limits of the queue.
+	if n := len(c.out.queue); k != nil && n < corkMessages && 2*n < l.OutboxMessages && c.out.bytes < min(corkBytes, l.OutboxBytes/2) {
+		c.mu.Unlock()
+		k.add(c)
+		return
 	}
 	c.kickLocked()
 }
@@ -292,7 +307,7 @@ func (c *conn) close(r Reason, text string) {
 	c.mu.Unlock()
 	if was == open {
 		c.space.remove(c)
-		if c.awaited.Load() {
+		if c.results.awaited.Load() {
 			c.hub.invocations.fail(c)
 		}
 		c.enqueue(event{kind: evDisconnected, target: text})
@@ -327,7 +342,7 @@ func (c *conn) ended(l link, r Reason, clean bool) {
 	c.link = nil
 	c.out.writing = false
 	if c.state == open && c.resume != nil && !clean {
-		c.resume.detach()
+		c.resume.Detach()
 		c.out.drop()
 		c.clock.deadline.Store(c.hub.after(c.hub.cfg.Timing.Resume))
 		c.mu.Unlock()

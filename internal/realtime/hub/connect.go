@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -13,7 +12,9 @@ import (
 	"time"
 
 	"causeway/internal/realtime"
+	"causeway/internal/realtime/hub/offer"
 	"causeway/internal/realtime/hub/query"
+	"causeway/internal/realtime/hub/replay"
 
 	"github.com/gobwas/ws"
 )
@@ -161,37 +162,9 @@ func randomID() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-type transferFormats struct {
-	Transport       string   `json:"transport"`
-	TransferFormats []string `json:"transferFormats"`
-}
-
-type negotiation struct {
-	NegotiateVersion     int               `json:"negotiateVersion"`
-	ConnectionID         string            `json:"connectionId"`
-	ConnectionToken      string            `json:"connectionToken,omitempty"`
-	AvailableTransports  []transferFormats `json:"availableTransports"`
-	UseStatefulReconnect bool              `json:"useStatefulReconnect,omitempty"`
-}
-
-// transports are what negotiate offers, by preference, with the bits of asrs.s.htt.
-var transports = []struct {
-	bit  int
-	kind transport
-	transferFormats
-}{
-	{1, webSockets, transferFormats{"WebSockets", []string{"Text", "Binary"}}},
-	{2, serverSentEvents, transferFormats{"ServerSentEvents", []string{"Text"}}},
-	{4, longPolling, transferFormats{"LongPolling", []string{"Text", "Binary"}}},
-}
-
-func (id *identity) allows(t transport) bool {
-	for _, x := range transports {
-		if x.kind == t {
-			return id.transport == 0 || id.transport&x.bit != 0
-		}
-	}
-	return false
+// allows says whether the token permits a transport (asrs.s.htt).
+func (id *identity) allows(t offer.Transports) bool {
+	return id.transports == 0 || id.transports&t != 0
 }
 
 // negotiate answers POST /client/negotiate (§1.3).
@@ -208,32 +181,30 @@ func (h *Hub) negotiate(w http.ResponseWriter, r *http.Request) error {
 	version := 0
 	if v := req.query.Version; v != "" {
 		if version, err = strconv.Atoi(v); err != nil {
-			return writeJSON(w, map[string]string{"error": "The client requested a non-integer protocol version."})
+			return writeJSON(w, []byte(`{"error":"The client requested a non-integer protocol version."}`))
 		}
 	}
 	c, err := h.reserve(r, &req)
 	if err != nil {
 		return err
 	}
-	n := negotiation{NegotiateVersion: min(max(version, 0), 1), ConnectionID: c.info.ID}
-	if n.NegotiateVersion == 0 {
+	o := offer.Offer{Version: min(max(version, 0), 1), ID: c.info.ID, Transports: offer.All}
+	if o.Version == 0 {
 		// The public id is the only one that such a client knows.
 		h.rename(c, c.info.ID)
 	} else {
-		n.ConnectionToken = c.token
+		o.Token = c.token
 	}
-	for _, t := range transports {
-		if req.who.allows(t.kind) {
-			n.AvailableTransports = append(n.AvailableTransports, t.transferFormats)
-		}
+	if req.who.transports != 0 {
+		o.Transports = req.who.transports
 	}
-	if req.query.Resume && req.who.allows(webSockets) && h.cfg.Limits.ResumeBytes > 0 {
-		n.UseStatefulReconnect = true
+	if req.query.Resume && req.who.allows(offer.WebSockets) && h.cfg.Limits.ResumeBytes > 0 {
+		o.Resume = true
 		c.mu.Lock()
-		c.resume = &resume{}
+		c.resume = &replay.Log{}
 		c.mu.Unlock()
 	}
-	return writeJSON(w, n)
+	return writeJSON(w, o.JSON())
 }
 
 func (h *Hub) rename(c *conn, token string) {
@@ -244,14 +215,11 @@ func (h *Hub) rename(c *conn, token string) {
 	h.conns[token] = c
 }
 
-func writeJSON(w http.ResponseWriter, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+func writeJSON(w http.ResponseWriter, b []byte) error {
+	hd := w.Header()
+	hd.Set("Content-Type", "application/json")
+	hd.Set("Cache-Control", "no-store")
+	hd.Set("Content-Length", strconv.Itoa(len(b)))
 	_, _ = w.Write(b) // the client has left
 	return nil
 }
@@ -278,7 +246,7 @@ func (h *Hub) connect(w http.ResponseWriter, r *http.Request) error {
 		if !isWS {
 			return &refusal{status: http.StatusBadRequest, text: "Connection ID required"}
 		}
-		if !req.who.allows(webSockets) {
+		if !req.who.allows(offer.WebSockets) {
 			return &refusal{status: http.StatusNotFound, text: "transport disabled"}
 		}
 		c, err := h.reserve(r, &req)
@@ -331,7 +299,7 @@ func (h *Hub) resumable(r *http.Request) *conn {
 // attach gives a connection its link, or says why not. It returns the link that
 // was superseded.
 func (c *conn) attach(l link, t transport, req *request) (old link, err error) {
-	if req != nil && !req.who.allows(t) {
+	if req != nil && !req.who.allows(t.offered()) {
 		return nil, &refusal{status: http.StatusNotFound, text: "transport disabled"}
 	}
 	c.mu.Lock()
@@ -355,6 +323,7 @@ func (c *conn) attach(l link, t transport, req *request) (old link, err error) {
 	c.proof = nil
 	c.info.User, c.info.Claims = strings.Clone(req.who.user), req.who.claims
 	c.info.Query = strings.Clone(req.query.Rest)
+	c.detailed = req.who.detailed
 	patience := c.hub.cfg.Timing.Handshake
 	if req.who.handshake > 0 {
 		patience = time.Duration(req.who.handshake) * time.Second
@@ -377,15 +346,15 @@ func (c *conn) attach(l link, t transport, req *request) (old link, err error) {
 // reattach gives a connection another WebSocket, and queues what the client may
 // have missed. The caller holds mu.
 func (c *conn) reattach(l link) (old link, err error) {
-	replay, err := c.resume.replay(c.protocol)
+	missed, err := c.resume.Replay(c.protocol)
 	if err != nil {
 		return nil, err
 	}
 	old, c.link = c.link, l
-	c.resume.detach()
+	c.resume.Detach()
 	c.out.drop()
 	c.out.writing = true // until the upgrade is answered
-	for _, f := range replay {
+	for _, f := range missed {
 		c.out.push(f)
 	}
 	c.clock.deadline.Store(0)

@@ -46,8 +46,11 @@ func (c *conn) receive(body []byte) error {
 	if pass, err := c.inSequence(body); !pass || err != nil {
 		return err
 	}
-	// Values are slices of the body, and outlive it.
-	body = bytes.Clone(body)
+	k := c.reader.cork
+	if k == nil {
+		// Values are slices of the body, and outlive it.
+		body = bytes.Clone(body)
+	}
 	var m signalr.Message
 	var err error
 	if _, raw := c.space.handler.(realtime.RawHandler); raw {
@@ -67,8 +70,11 @@ func (c *conn) receive(body []byte) error {
 		return c.invocation(event{kind: evInvoked, id: m.InvocationID, target: m.Target, arguments: m.Arguments, raw: body})
 	case signalr.StreamInvocation:
 		c.hub.metrics.refused.WithLabelValues("streaming").Inc()
-		c.complete(m.InvocationID, nil, &realtime.Error{Code: "not_supported", Message: "streaming is not supported"})
+		c.complete(event{id: m.InvocationID}, nil, &realtime.Error{Code: "not_supported", Message: "streaming is not supported"})
 	case signalr.Completion:
+		if k != nil {
+			m.Value = bytes.Clone(m.Value)
+		}
 		c.hub.invocations.complete(c, m)
 	case signalr.Ping:
 		c.clock.pinged.Store(c.transport != longPolling)
@@ -88,6 +94,12 @@ func (c *conn) invocation(ev event) error {
 			return closeError{ReasonRate}
 		}
 		r.tokens--
+	}
+	if k := c.reader.cork; k != nil {
+		if c.prompt(k, ev) {
+			return nil
+		}
+		ev.keep()
 	}
 	for {
 		c.mu.Lock()
@@ -124,7 +136,6 @@ func (c *conn) enqueue(ev event) {
 	}
 	if ev.kind == evConnected {
 		c.in.told = true
-		c.hub.metrics.opened(c.transport)
 	}
 	c.in.queue = append(c.in.queue, ev)
 	c.in.bytes += len(ev.raw)
@@ -183,21 +194,21 @@ func (c *conn) handleAll() {
 		in.queue = in.queue[1:]
 		in.bytes -= len(ev.raw)
 		c.mu.Unlock()
-		c.handle(ev)
+		c.handle(c.hub.context(), ev)
 	}
 }
 
 // handle calls the handler for ev. A handler that panics fails this call only.
-func (c *conn) handle(ev event) {
+func (c *conn) handle(ctx context.Context, ev event) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.hub.cfg.Logger.Error("handler panicked", "hub", c.info.Hub, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			if ev.kind == evInvoked {
-				c.complete(ev.id, nil, errors.New("panic"))
+				c.complete(ev, nil, errors.New("panic"))
 			}
 		}
 	}()
-	ctx, handler := c.hub.context(), c.space.handler
+	handler := c.space.handler
 	switch ev.kind {
 	case evConnected:
 		handler.Connected(ctx, c.info)
@@ -210,18 +221,26 @@ func (c *conn) handle(ev event) {
 			return
 		}
 		result, err := handler.Invoked(ctx, c.info, realtime.Message{Target: ev.target, Arguments: ev.arguments})
-		c.complete(ev.id, result, err)
+		c.complete(ev, result, err)
 	}
 }
 
-// complete answers an invocation; one without id gets no answer.
-func (c *conn) complete(id string, result json.RawMessage, err error) {
-	if id == "" {
+// keep makes ev outlive the bytes that it was read from.
+func (ev *event) keep() {
+	ev.raw = bytes.Clone(ev.raw)
+	for i, a := range ev.arguments {
+		ev.arguments[i] = bytes.Clone(a)
+	}
+}
+
+// complete answers the invocation ev; one without id gets no answer.
+func (c *conn) complete(ev event, result json.RawMessage, err error) {
+	if ev.id == "" {
 		return
 	}
-	m := signalr.Message{Type: signalr.Completion, InvocationID: id, Value: result}
+	m := signalr.Message{Type: signalr.Completion, InvocationID: ev.id, Value: result}
 	if err != nil {
-		m.Value, m.Error = nil, clientText(err)
+		m.Value, m.Error = nil, c.clientText(err)
 	}
 	f, err := frame.New(c.protocol, &m)
 	if err != nil {
@@ -231,16 +250,20 @@ func (c *conn) complete(id string, result json.RawMessage, err error) {
 			return
 		}
 	}
-	c.send(f)
+	c.send(f, nil)
 }
 
-// failed is all that a client learns of an error that was not meant for it.
+// failed is all that a client learns of an error that was not meant for it, unless
+// its token asks for detailed errors (asrs.s.derror).
 const failed = "An unexpected error occurred invoking the method on the server."
 
-func clientText(err error) string {
+func (c *conn) clientText(err error) string {
 	var e *realtime.Error
-	if errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
 		return e.Error()
+	case c.detailed:
+		return failed + " " + err.Error()
 	}
 	return failed
 }
@@ -252,16 +275,16 @@ func (c *conn) invokeRaw(ctx context.Context, h realtime.RawHandler, ev event) {
 		return
 	}
 	if err != nil || len(completion) == 0 {
-		c.complete(ev.id, nil, err)
+		c.complete(ev, nil, err)
 		return
 	}
 	f, err := c.adopt(completion, ev.id)
 	if err != nil {
 		c.hub.cfg.Logger.Warn("handler's completion refused", "hub", c.info.Hub, "err", err)
-		c.complete(ev.id, nil, err)
+		c.complete(ev, nil, err)
 		return
 	}
-	c.send(f)
+	c.send(f, nil)
 }
 
 // adopt makes a frame of a completion that somebody else has encoded, framed or

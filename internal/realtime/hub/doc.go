@@ -28,9 +28,11 @@
 //     queue is empty. Either way one goroutine at a time owns the writes, and a
 //     sender never waits for a client.
 //   - Handlers run on workers, one at a time per connection and in order, so that a
-//     connection is read while its handler works.
+//     connection is read while its handler works. One that promises not to wait
+//     (prompt.go) runs on the goroutine that reads, and what it sends is written
+//     when all that one read has brought is handled.
 //
-// With stateful reconnect (resume.go) a connection survives its transport for a
+// With stateful reconnect (resume.go, package replay) a connection survives its transport for a
 // while, and replays what the client has not acknowledged. With a Broker
 // (cluster.go) hubs are nodes: a connection id names the node that holds it, and
 // groups and users span all of them.
@@ -38,6 +40,7 @@
 // Everything is bounded, see Limits: a full outbox closes the connection
 // (SlowClient), a full inbox stops reading, all else is refused and counted.
 //
-// Locks: Hub.mu, then space.mu, then conn.mu; none is held during a write, a
-// handler's call or a call of the broker.
+// Locks: conn.reader.mu, which feeding holds, then Hub.mu, then space.mu, then
+// conn.mu; but for the first, none is held during a write, a handler's call or a
+// call of the broker.
 package hub

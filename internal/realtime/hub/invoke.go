@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/hub/frame"
@@ -16,6 +17,12 @@ type invocations struct {
 	mu      sync.Mutex
 	waiting map[invocationKey]chan signalr.Message // capacity 1
 	limit   int
+}
+
+// results is what a connection knows of them.
+type results struct {
+	counter atomic.Uint64 // of ids
+	awaited atomic.Bool   // somebody has waited
 }
 
 type invocationKey struct {
@@ -78,12 +85,12 @@ func (s *Service) Invoke(ctx context.Context, connectionID string, m realtime.Me
 }
 
 func (s *space) invoke(ctx context.Context, connectionID string, m realtime.Message) (json.RawMessage, error) {
-	found := s.find(realtime.ToConnection(connectionID))
+	found := s.find(realtime.ToConnection(connectionID), nil)
 	if len(found) == 0 {
 		return nil, realtime.ErrNoConnection
 	}
 	c := found[0]
-	id := "s" + strconv.FormatUint(c.counter.Add(1), 10)
+	id := "s" + strconv.FormatUint(c.results.counter.Add(1), 10)
 	f, err := frame.New(c.protocol, &signalr.Message{Type: signalr.Invocation, InvocationID: id, Target: m.Target, Arguments: m.Arguments})
 	if err != nil {
 		return nil, err
@@ -95,8 +102,8 @@ func (s *space) invoke(ctx context.Context, connectionID string, m realtime.Mess
 		return nil, &realtime.Error{Code: "too_many_invocations", Message: "too many client results are awaited"}
 	}
 	defer s.hub.invocations.remove(k)
-	c.awaited.Store(true)
-	c.send(f)
+	c.results.awaited.Store(true)
+	c.send(f, nil)
 	if c.isClosing() { // before it could be failed with the others
 		return nil, realtime.ErrNoConnection
 	}

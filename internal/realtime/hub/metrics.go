@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"causeway/internal/realtime/hub/offer"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -58,3 +60,6 @@ func (m *metrics) opened(t transport) { m.openedBy.WithLabelValues(t.String()).I
 func (t transport) String() string {
 	return [...]string{"none", "WebSockets", "ServerSentEvents", "LongPolling"}[t]
 }
+
+// offered is the transport as a set of one.
+func (t transport) offered() offer.Transports { return 1 << t >> 1 }

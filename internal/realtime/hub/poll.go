@@ -198,7 +198,9 @@ func (c *conn) post(w http.ResponseWriter, r *http.Request) error {
 		return &refusal{status: http.StatusBadRequest, text: "the body could not be read"}
 	}
 	w.Header().Set("Content-Type", "text/plain")
-	_ = c.feed(l, b) // what is wrong with it the client learns over its transport
+	k := c.cork()
+	_ = c.feed(l, b, k) // what is wrong with it the client learns over its transport
+	k.end()
 	return nil
 }
 

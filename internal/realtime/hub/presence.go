@@ -31,7 +31,7 @@ func (s *space) exists(who realtime.Recipient) bool {
 	case who.Kind == realtime.KindConnection:
 		return s.byID[who.ID] != nil
 	}
-	return len(s.findLocked(who)) > 0
+	return len(s.findLocked(who, nil)) > 0
 }
 
 // Count counts connections and different users, on all nodes.
@@ -53,7 +53,7 @@ func (s *Service) Count(ctx context.Context, who realtime.Recipient) (connection
 
 // count counts connections of this node, and lists their users.
 func (s *space) count(who realtime.Recipient) (n int, users []string) {
-	all := s.find(who)
+	all := s.find(who, nil)
 	seen := map[string]bool{}
 	for _, c := range all {
 		if u := c.info.User; u != "" && !seen[u] {
@@ -97,7 +97,7 @@ func (s *Service) listOthers(ctx context.Context, who realtime.Recipient, after 
 
 func (s *space) list(who realtime.Recipient, after string, limit int) []realtime.ConnectionInfo {
 	var page []realtime.ConnectionInfo
-	for _, c := range s.find(who) {
+	for _, c := range s.find(who, nil) {
 		if c.info.ID > after {
 			page = append(page, realtime.ConnectionInfo{ConnectionID: c.info.ID, UserID: c.info.User})
 		}

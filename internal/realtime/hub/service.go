@@ -87,7 +87,7 @@ func (s *Service) send(ctx context.Context, to realtime.Recipient, f *fan) error
 		node = k.remote(to.ID)
 	}
 	if node == "" {
-		s.space.fanOut(to, f)
+		s.space.fanOut(to, f, corkOf(ctx, to))
 	}
 	if k == nil || to.Kind == realtime.KindConnection && node == "" {
 		return nil
@@ -100,14 +100,15 @@ func (s *Service) send(ctx context.Context, to realtime.Recipient, f *fan) error
 }
 
 // fanOut queues a message for the connections of this node that to names.
-func (s *space) fanOut(to realtime.Recipient, f *fan) {
+func (s *space) fanOut(to realtime.Recipient, f *fan, k *cork) {
+	var one [1]*conn
 	n, bytes := 0, 0
-	for _, c := range s.find(to) {
+	for _, c := range s.find(to, one[:0]) {
 		frame, err := f.frame(c.protocol)
 		if err != nil || frame == nil {
 			continue // this protocol can't say it, or was not given
 		}
-		c.send(frame)
+		c.send(frame, k)
 		n++
 		bytes += len(frame.Payload())
 	}
@@ -180,7 +181,7 @@ func (s *Service) CloseConnections(ctx context.Context, who realtime.Recipient, 
 }
 
 func (s *space) closeAll(who realtime.Recipient, reason string) int {
-	all := s.find(who)
+	all := s.find(who, nil)
 	for _, c := range all {
 		c.close(ReasonApplication, reason)
 	}

@@ -1,9 +1,11 @@
 package hub
 
 import (
+	"slices"
 	"sync"
 
 	"causeway/internal/realtime"
+	"causeway/internal/realtime/hub/members"
 	"causeway/internal/realtime/hub/usergroup"
 )
 
@@ -12,81 +14,26 @@ type space struct {
 	hub     *Hub
 	name    string
 	handler realtime.Handler
+	prompt  bool // handler runs on the goroutines that read
 
 	mu      sync.RWMutex
 	byID    map[string]*conn
 	all     []*conn // in no order; conn.slot is the index
 	groups  map[string]*group
-	users   map[string]*set
+	users   map[string]*members.Set[*conn]
 	lasting usergroup.Table // groups of users, whether they are connected or not
 }
 
 func newSpace(h *Hub, name string, handler realtime.Handler) *space {
-	return &space{hub: h, name: name, handler: handler, byID: map[string]*conn{}, groups: map[string]*group{}, users: map[string]*set{}}
+	_, prompt := handler.(realtime.Prompt)
+	_, raw := handler.(realtime.RawHandler)
+	return &space{hub: h, name: name, handler: handler, prompt: prompt && !raw && h.cluster == nil, byID: map[string]*conn{}, groups: map[string]*group{}, users: map[string]*members.Set[*conn]{}}
 }
 
 // group is a group that has members.
 type group struct {
 	name string
-	set
-}
-
-// set is a set of connections. Most sets are tiny, so that a map for each would
-// be most of their memory; large ones get an index.
-type set struct {
-	list  []*conn
-	index map[*conn]int // nil while the list is short
-}
-
-const shortSet = 16
-
-func (s *set) find(c *conn) int {
-	if s.index != nil {
-		if i, ok := s.index[c]; ok {
-			return i
-		}
-		return -1
-	}
-	for i, m := range s.list {
-		if m == c {
-			return i
-		}
-	}
-	return -1
-}
-
-func (s *set) add(c *conn) bool {
-	if s.find(c) >= 0 {
-		return false
-	}
-	s.list = append(s.list, c)
-	if s.index != nil {
-		s.index[c] = len(s.list) - 1
-	} else if len(s.list) > shortSet {
-		s.index = make(map[*conn]int, 2*shortSet)
-		for i, m := range s.list {
-			s.index[m] = i
-		}
-	}
-	return true
-}
-
-func (s *set) remove(c *conn) bool {
-	i := s.find(c)
-	if i < 0 {
-		return false
-	}
-	last := len(s.list) - 1
-	s.list[i] = s.list[last]
-	s.list[last] = nil
-	s.list = s.list[:last]
-	if s.index != nil {
-		delete(s.index, c)
-		if i < last {
-			s.index[s.list[i]] = i
-		}
-	}
-	return true
+	members.Set[*conn]
 }
 
 // add makes an open connection reachable, unless it was closed meanwhile.
@@ -105,10 +52,10 @@ func (s *space) add(c *conn) bool {
 	if u := c.info.User; u != "" {
 		us := s.users[u]
 		if us == nil {
-			us = &set{}
+			us = &members.Set[*conn]{}
 			s.users[u] = us
 		}
-		us.add(c)
+		us.Add(c)
 		for _, g := range s.lasting.Groups(u, clockNow()) {
 			_ = s.joinLocked(c, g) // over the limit is counted
 		}
@@ -130,7 +77,7 @@ func (s *space) remove(c *conn) {
 	s.all[last] = nil
 	s.all = s.all[:last]
 	if us := s.users[c.info.User]; us != nil {
-		if us.remove(c); len(us.list) == 0 {
+		if us.Remove(c); us.Len() == 0 {
 			delete(s.users, c.info.User)
 		}
 	}
@@ -154,7 +101,7 @@ func (s *space) join(name, id string) error {
 // joinLocked adds c to a group. conn.groups belongs to space.mu, like all of this.
 func (s *space) joinLocked(c *conn, name string) error {
 	g := s.groups[name]
-	if g != nil && g.find(c) >= 0 {
+	if g != nil && g.Has(c) {
 		return nil
 	}
 	if len(c.groups) >= s.hub.cfg.Limits.Groups {
@@ -165,7 +112,7 @@ func (s *space) joinLocked(c *conn, name string) error {
 		g = &group{name: name}
 		s.groups[name] = g
 	}
-	g.add(c)
+	g.Add(c)
 	c.groups = append(c.groups, g)
 	return nil
 }
@@ -197,42 +144,42 @@ func (s *space) leaveLocked(c *conn, name string) {
 }
 
 func (s *space) leaveGroupLocked(c *conn, g *group) {
-	if g.remove(c); len(g.list) == 0 {
+	if g.Remove(c); g.Len() == 0 {
 		delete(s.groups, g.name)
 	}
 }
 
 // find returns the connections of this node that to names, except excluded ones.
-// The result is the caller's.
-func (s *space) find(to realtime.Recipient) []*conn {
+// The result is the caller's, in the memory of buf if that is enough.
+func (s *space) find(to realtime.Recipient, buf []*conn) []*conn {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.findLocked(to)
+	return s.findLocked(to, buf)
 }
 
-func (s *space) findLocked(to realtime.Recipient) []*conn {
+func (s *space) findLocked(to realtime.Recipient, buf []*conn) []*conn {
 	var from []*conn
 	switch to.Kind {
 	case realtime.KindConnection:
 		if c := s.byID[to.ID]; c != nil {
-			return []*conn{c}
+			return append(buf, c)
 		}
 		return nil
 	case realtime.KindAll:
 		from = s.all
 	case realtime.KindGroup:
 		if g := s.groups[to.ID]; g != nil {
-			from = g.list
+			from = g.List()
 		}
 	case realtime.KindUser:
 		if u := s.users[to.ID]; u != nil {
-			from = u.list
+			from = u.List()
 		}
 	}
 	if len(from) == 0 {
 		return nil
 	}
-	out := make([]*conn, 0, len(from))
+	out := slices.Grow(buf, len(from))
 	for _, c := range from {
 		if !excluded(to, c.info.ID) {
 			out = append(out, c)

@@ -71,10 +71,10 @@ func (c *conn) sweep(now uint32) {
 		return
 	}
 	if f := c.acknowledgment(); f != nil {
-		c.send(f)
+		c.send(f, nil)
 	}
 	if now-c.clock.out.Load() >= seconds(t.KeepAlive) {
-		c.send(c.hub.fixed.ping[c.protocol])
+		c.send(c.hub.fixed.ping[c.protocol], nil)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/accesskey"
+	"causeway/internal/realtime/hub/offer"
 )
 
 // identity is what an access token says of its bearer (§1.5).
@@ -17,10 +18,12 @@ type identity struct {
 	claims    map[string]string
 	handshake int   // asrs.s.cht: seconds; 0 is not given
 	gap       int   // asrs.s.ttl: seconds between long polls; 0 is not given
-	transport int   // asrs.s.htt: bits of the allowed transports; 0 is all
 	closeAt   int64 // asrs.s.aeo, if asrs.s.coae: unix seconds; 0 is never
 	token     string
 	expires   time.Time
+	// transports that asrs.s.htt allows; 0 is all.
+	transports offer.Transports
+	detailed   bool // asrs.s.derror: the client may read what errors say
 }
 
 // authenticate checks a client's access token for the hub.
@@ -42,7 +45,8 @@ func (h *Hub) authenticate(token, hubName string) (identity, error) {
 	}
 	id.handshake = number("asrs.s.cht", 1, 30)
 	id.gap = number("asrs.s.ttl", 1, 300)
-	id.transport = number("asrs.s.htt", 0, 7)
+	id.transports = offer.Transports(number("asrs.s.htt", 0, int(offer.All)))
+	id.detailed = strings.EqualFold(claimText(client.All["asrs.s.derror"]), "true")
 	if strings.EqualFold(claimText(client.All["asrs.s.coae"]), "true") {
 		id.closeAt, _ = strconv.ParseInt(claimText(client.All["asrs.s.aeo"]), 10, 64) // 0 if it is nonsense
 	}

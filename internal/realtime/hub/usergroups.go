@@ -40,7 +40,7 @@ func (s *space) apply(u userGroup) error {
 		return nil
 	}
 	var err error
-	for _, c := range slices.Clone(us.list) {
+	for _, c := range slices.Clone(us.List()) {
 		if u.Group == "" || u.Entry.Removed {
 			s.leaveLocked(c, u.Group)
 		} else if e := s.joinLocked(c, u.Group); e != nil {

@@ -18,7 +18,7 @@ import (
 // readSize is the size of read buffers, and batchSize about how much is written
 // at once.
 const (
-	readSize  = 8 << 10
+	readSize  = 16 << 10
 	batchSize = 64 << 10
 )
 
@@ -177,6 +177,13 @@ func (l *wsLink) fill() error {
 // consume handles the bytes that were read, and keeps those of an unfinished
 // frame header or control frame.
 func (l *wsLink) consume() (done bool, r Reason, clean bool) {
+	k := l.c.cork()
+	done, r, clean = l.split(k)
+	k.end()
+	return done, r, clean
+}
+
+func (l *wsLink) split(k *cork) (done bool, r Reason, clean bool) {
 	if !l.worn.Load() {
 		l.worn.Store(true)
 	}
@@ -191,7 +198,7 @@ func (l *wsLink) consume() (done bool, r Reason, clean bool) {
 			ws.Cipher(b[:n], in.mask, in.pos)
 			in.pos = (in.pos + n) & 3
 			in.left -= int64(n)
-			if err := l.c.feed(l, b[:n]); err != nil {
+			if err := l.c.feed(l, b[:n], k); err != nil {
 				if errors.Is(err, closeError{ReasonClient}) {
 					return true, ReasonClient, true
 				}
@@ -235,7 +242,7 @@ func (l *wsLink) consume() (done bool, r Reason, clean bool) {
 func (l *wsLink) control(op ws.OpCode, payload []byte) {
 	l.c.clock.in.Store(l.c.hub.now())
 	if op == ws.OpPing {
-		l.c.send(frame.Raw(ws.OpPong, payload, false))
+		l.c.send(frame.Raw(ws.OpPong, payload, false), nil)
 	}
 }
 
