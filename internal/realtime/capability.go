@@ -50,6 +50,14 @@ type Closer interface {
 	CloseConnections(ctx context.Context, who Recipient, reason string) error
 }
 
+// Refuser is a Service that can close a connection whose client shall not come back
+// by itself, as CloseConnection leaves to the service.
+type Refuser interface {
+	// RefuseConnection ends a connection for good. ErrNoConnection if it is known to
+	// be gone.
+	RefuseConnection(ctx context.Context, connectionID, reason string) error
+}
+
 // Invoker is a Service that asks one client for a result.
 type Invoker interface {
 	// Invoke returns what the client's handler for m returned, or ErrNoConnection,

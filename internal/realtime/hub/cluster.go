@@ -51,7 +51,7 @@ const (
 	opSend      op = "send"  // To, Message or Raw
 	opJoin      op = "join"  // Group, ID
 	opLeave     op = "leave" // Group (empty: all), ID
-	opClose     op = "close" // To, Text
+	opClose     op = "close" // To, Text, Refused
 	opUserGroup op = "user"  // Change
 	opCount     op = "count" // To
 	opList      op = "list"  // To, Text (after), Limit
@@ -67,6 +67,7 @@ type envelope struct {
 	Group   string             `json:",omitempty"`
 	ID      string             `json:",omitempty"`
 	Text    string             `json:",omitempty"`
+	Refused bool               `json:",omitempty"`
 	Limit   int                `json:",omitempty"`
 	Message *realtime.Message  `json:",omitempty"`
 	Raw     map[string][]byte  `json:",omitempty"`
@@ -238,7 +239,11 @@ func (s *space) carryOut(ctx context.Context, e *envelope, a *answer) (err error
 	case opLeave:
 		s.leave(e.Group, e.ID)
 	case opClose:
-		if n := s.closeAll(e.To, e.Text); n == 0 {
+		r := ReasonApplication
+		if e.Refused {
+			r = ReasonRefused
+		}
+		if n := s.closeAll(e.To, r, e.Text); n == 0 {
 			return realtime.ErrNoConnection
 		}
 	case opUserGroup:

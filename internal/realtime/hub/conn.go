@@ -117,6 +117,13 @@ func (c *conn) feed(l link, b []byte, k *cork) error {
 	return err
 }
 
+// shakingHands says whether the client's handshake is still awaited.
+func (c *conn) shakingHands() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == handshaking
+}
+
 func (c *conn) feedLocked(l link, b []byte) error {
 	c.clock.in.Store(c.hub.now())
 	c.mu.Lock()

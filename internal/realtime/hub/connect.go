@@ -364,7 +364,7 @@ func (c *conn) reattach(l link) (old link, err error) {
 }
 
 // upgrade makes a WebSocket of the request. The connection leaves net/http, whose
-// goroutine and buffers are free when this returns.
+// goroutine and buffers are free when this returns, after the handshake.
 func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, c *conn, req *request) error {
 	l := newWSLink(c)
 	old, err := c.attach(l, webSockets, req)
@@ -381,11 +381,10 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, c *conn, req *requ
 		return nil
 	}
 	l.open(nc)
-	early := rw.Reader
-	if early.Buffered() == 0 {
-		early = nil
+	if !l.begin(rw.Reader) {
+		return nil
 	}
-	if !h.spawn(func() { l.run(early) }) {
+	if !h.spawn(l.read) {
 		l.abort()
 		c.ended(l, ReasonDropped, true)
 	}

@@ -14,6 +14,7 @@ const (
 	ReasonApplication Reason = 100 // the application closed it
 	ReasonDraining    Reason = 101 // this hub is stopping
 	ReasonExpired     Reason = 102 // the token said when to close
+	ReasonRefused     Reason = 103 // the application closed it for good
 
 	ReasonHandshakeTimeout Reason = 110 // no handshake in time
 	ReasonHandshake        Reason = 111 // a handshake that was refused
@@ -36,6 +37,7 @@ var reasonText = map[Reason]struct{ label, text string }{
 	ReasonSuperseded:       {"superseded", ""},
 	ReasonApplication:      {"application", ""},
 	ReasonDraining:         {"draining", "The server is shutting down."},
+	ReasonRefused:          {"refused", "The connection was refused."},
 	ReasonExpired:          {"expired", "The authentication has expired."},
 	ReasonHandshakeTimeout: {"handshake_timeout", "Handshake was canceled."},
 	ReasonHandshake:        {"handshake", "The handshake was refused."},
@@ -58,7 +60,7 @@ func (r Reason) Text() string { return reasonText[r].text }
 // by itself. One that breaks the protocol would only do so again.
 func (r Reason) Reconnect() bool {
 	switch r {
-	case ReasonHandshake, ReasonProtocol, ReasonTooLarge, ReasonSequence:
+	case ReasonRefused, ReasonHandshake, ReasonProtocol, ReasonTooLarge, ReasonSequence:
 		return false
 	}
 	return true

@@ -22,6 +22,7 @@ var (
 	_ realtime.UserGroups = (*Service)(nil)
 	_ realtime.Presence   = (*Service)(nil)
 	_ realtime.Closer     = (*Service)(nil)
+	_ realtime.Refuser    = (*Service)(nil)
 	_ realtime.Invoker    = (*Service)(nil)
 	_ realtime.RawSender  = (*Service)(nil)
 )
@@ -163,12 +164,21 @@ func (s *Service) LeaveAllGroups(ctx context.Context, connectionID string) error
 
 // CloseConnection ends a connection; the reason is shown to the client.
 func (s *Service) CloseConnection(ctx context.Context, connectionID, reason string) error {
+	return s.closeOne(ctx, connectionID, ReasonApplication, reason)
+}
+
+// RefuseConnection ends a connection whose client shall not come back.
+func (s *Service) RefuseConnection(ctx context.Context, connectionID, reason string) error {
+	return s.closeOne(ctx, connectionID, ReasonRefused, reason)
+}
+
+func (s *Service) closeOne(ctx context.Context, connectionID string, r Reason, text string) error {
 	who := realtime.ToConnection(connectionID)
 	if node := s.cluster().remote(connectionID); node != "" {
-		_, err := s.cluster().askOne(ctx, node, &envelope{Op: opClose, Hub: s.space.name, To: who, Text: reason})
+		_, err := s.cluster().askOne(ctx, node, &envelope{Op: opClose, Hub: s.space.name, To: who, Text: text, Refused: r == ReasonRefused})
 		return err
 	}
-	if s.space.closeAll(who, reason) == 0 {
+	if s.space.closeAll(who, r, text) == 0 {
 		return realtime.ErrNoConnection
 	}
 	return nil
@@ -176,14 +186,14 @@ func (s *Service) CloseConnection(ctx context.Context, connectionID, reason stri
 
 // CloseConnections ends all connections that who names.
 func (s *Service) CloseConnections(ctx context.Context, who realtime.Recipient, reason string) error {
-	s.space.closeAll(who, reason)
+	s.space.closeAll(who, ReasonApplication, reason)
 	return s.cluster().tell(ctx, "", &envelope{Op: opClose, Hub: s.space.name, To: who, Text: reason})
 }
 
-func (s *space) closeAll(who realtime.Recipient, reason string) int {
+func (s *space) closeAll(who realtime.Recipient, r Reason, text string) int {
 	all := s.find(who, nil)
 	for _, c := range all {
-		c.close(ReasonApplication, reason)
+		c.close(r, text)
 	}
 	return len(all)
 }

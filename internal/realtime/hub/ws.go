@@ -83,18 +83,29 @@ func (l *wsLink) open(nc net.Conn) {
 	}
 }
 
-// run reads until the transport ends. early is what the HTTP server read ahead.
-func (l *wsLink) run(early *bufio.Reader) {
+// begin reads until the client has shaken hands, and says no if the transport has
+// ended. It runs on net/http's goroutine, whose stack has grown already; the one
+// that waits afterwards then begins with a small stack. early is what the HTTP
+// server read ahead.
+func (l *wsLink) begin(early *bufio.Reader) bool {
 	l.flush() // the writes are ours since attach
-	if early != nil && early.Buffered() > 0 {
-		l.in.buf = readPool.Get().(*[readSize]byte)
-		l.in.have, _ = early.Read(l.in.buf[:min(readSize, early.Buffered())]) // from memory
+	ahead := early.Buffered()
+	for ahead > 0 || l.c.shakingHands() {
+		if ahead > 0 {
+			l.in.buf = readPool.Get().(*[readSize]byte)
+			l.in.have, _ = early.Read(l.in.buf[:min(readSize, ahead)]) // from memory
+			ahead = 0
+		} else if err := l.fill(); err != nil {
+			l.end(ReasonDropped, false)
+			return false
+		}
 		if done, r, clean := l.consume(); done {
 			l.end(r, clean)
-			return
+			return false
 		}
 	}
-	l.read()
+	l.worn.Store(false) // the next stack is new
+	return true
 }
 
 // read reads until the transport ends, or until the stack is to be replaced.

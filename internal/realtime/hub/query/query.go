@@ -59,6 +59,7 @@ func Parse(raw string) (Query, error) {
 		}
 		if pair != "" {
 			if rest.Len() == 0 {
+				rest.Grow(len("?") + len(pair) + len("&negotiateVersion=1")) // what is usual, at once
 				rest.WriteByte('?')
 			} else {
 				rest.WriteByte('&')
