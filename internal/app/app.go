@@ -128,7 +128,7 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 	}
 	a.share()
 	a.http = &http.Server{
-		Handler:           demux.Handler(httpx.SecurityHeaders(proxies, probed)),
+		Handler:           demux.Handler(httpx.SecurityHeaders(proxies, tidy(probed))),
 		ConnContext:       demux.ConnContext,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
@@ -405,6 +405,7 @@ func (a *App) Run(ctx context.Context) error {
 		g.Go(func() error { return a.relays.run(late, a.signaling.Budget) })
 		g.Go(func() error { return a.ledger.Run(late) })
 	}
+	g.Go(func() error { return keepGarbage(gctx) })
 	g.Go(func() error {
 		defer cancel()
 		<-gctx.Done()

@@ -172,12 +172,17 @@ func (s *service) named(name string) realtime.Service {
 	return s.hub.Service(name)
 }
 
-func (s *service) closeConnection(ctx context.Context, hubName, id, reason string, _ bool) error {
-	err := s.hub.Service(hubName).CloseConnection(ctx, id, reason)
-	if errors.Is(err, realtime.ErrNoConnection) {
-		return nil
+// closeConnection closes a connection that an upstream did not accept.
+func (s *service) closeConnection(ctx context.Context, hubName, id, reason string, allowReconnect bool) error {
+	service := s.hub.Service(hubName)
+	end := service.CloseConnection
+	if refuser, ok := service.(realtime.Refuser); ok && !allowReconnect {
+		end = refuser.RefuseConnection
 	}
-	return err
+	if err := end(ctx, id, reason); !errors.Is(err, realtime.ErrNoConnection) {
+		return err
+	}
+	return nil
 }
 
 // connectionString is what applications are configured with; false if the key is
@@ -259,6 +264,38 @@ func (s *service) routes(mux *http.ServeMux) {
 	for _, pattern := range []string{"/api/v1/", "/api/hubs/", "/api/health", "/api/auth/"} {
 		mux.Handle(pattern, s.rest)
 	}
+}
+
+// tidy serves clients whose endpoint ends with a slash: they ask for //client/, which
+// http.ServeMux would redirect, and they do not follow.
+func tidy(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path, ok := clientPath(r.URL.Path); ok && path != r.URL.Path {
+			u := *r.URL
+			u.Path, u.RawPath = path, ""
+			clean := *r
+			clean.URL = &u
+			r = &clean
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// clientPath is the path of a client's request without superfluous slashes; not ok
+// if it is something else's.
+func clientPath(path string) (string, bool) {
+	if !strings.HasPrefix(path, "/client") && !strings.HasPrefix(path, "//") {
+		return "", false // most requests
+	}
+	segments := strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
+	if len(segments) == 0 || segments[0] != "client" {
+		return "", false
+	}
+	clean := "/" + strings.Join(segments, "/")
+	if strings.HasSuffix(path, "/") {
+		clean += "/"
+	}
+	return clean, true
 }
 
 // clients chooses the hub that a client's request is for: ours for signaling, the

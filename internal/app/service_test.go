@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"causeway/internal/config"
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/accesskey"
+	"causeway/internal/realtime/realtimetest"
 	"causeway/internal/secret"
 )
 
@@ -143,5 +145,59 @@ func TestServiceReload(t *testing.T) {
 	}
 	if err := s.update(t.Context()); err == nil || !ok("second-key-second-key-second") {
 		t.Errorf("after the key file went away: %v", err)
+	}
+}
+
+// TestRefusedByUpstream: an upstream that answers connected with 403 has the client
+// closed for good, and clients whose endpoint ends with a slash are served.
+func TestRefusedByUpstream(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-ASRS-Event") == "connected" {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	defer upstream.Close()
+	c := testConfig(t)
+	c.Upstream = []config.Upstream{{URL: upstream.URL, Hub: "*", Category: "*", Event: "*"}}
+	a, err := New(t.Context(), c, Options{RealtimeOnly: true}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- a.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	parsed, err := accesskey.ParseConnectionString(a.ConnectionString())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := accesskey.SignClient(parsed.Key, parsed.Endpoint, "chat", realtime.Claims{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := realtimetest.Dial(t.Context(), realtime.Endpoint{URL: parsed.Endpoint + "//client/?hub=chat", AccessToken: text}, realtimetest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Cut()
+	m, _, err := client.Ended(t.Context())
+	if err != nil || m == nil || m.AllowReconnect || m.Error != "The upstream did not accept the connection." {
+		t.Errorf("closed with %+v, %v", m, err)
+	}
+}
+
+func TestClientPath(t *testing.T) {
+	for path, want := range map[string]string{
+		"//client/": "/client/", "//client": "/client", "/client": "/client", "//client//negotiate": "/client/negotiate", "/client///negotiate/": "/client/negotiate/",
+		"/": "", "//": "", "//api/v1/": "", "/clients": "", "//x/client": "", "": "",
+	} {
+		if got, ok := clientPath(path); got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %v", path, got, ok)
+		}
 	}
 }
