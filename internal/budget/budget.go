@@ -209,10 +209,11 @@ type grant struct {
 	member      *member
 	provider    string
 	price       price
-	outstanding int64 // leased bytes
-	rest        int64 // of money; see price.cost
-	reserved    int64 // money that is leased for outstanding and rest
-	reported    int64 // by the provider, in all
+	outstanding int64     // leased bytes
+	rest        int64     // of money; see price.cost
+	reserved    int64     // money that is leased for outstanding and rest
+	reported    int64     // by the provider, in all
+	starved     time.Time // since when it asks in vain; zero: it does not
 	closed      time.Time
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 const mb = 1_000_000
@@ -442,4 +443,52 @@ func TestEventsAreBounded(t *testing.T) {
 	if len(l.Events()) != maxEvents {
 		t.Errorf("%d events wait", len(l.Events()))
 	}
+}
+
+// What others have leased and don't use does not keep a grant waiting for ever: that would be a
+// cut without a word.
+func TestAGrantThatWaitsForOthersIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, err := New(Config{Session: Cap{Bytes: 10 * mb}, MemberShare: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"idle", "busy"} {
+			if err := l.Open(id, Chain{Session: "s", Member: id}, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := l.Lease(t.Context(), "idle", 1000); err != nil {
+			t.Fatal(err)
+		}
+		spend := func() (err error) {
+			for n := int64(0); err == nil; {
+				if n, err = l.Lease(t.Context(), "busy", mb); err == nil {
+					err = l.Settle(t.Context(), "busy", n, 0, 0)
+				}
+			}
+			return err
+		}
+		if err := spend(); !errors.Is(err, ErrBusy) {
+			t.Fatal(err)
+		}
+		time.Sleep(starvation / 2)
+		if err := l.Settle(t.Context(), "idle", 0, 0, 500); err != nil { // some comes back
+			t.Fatal(err)
+		}
+		if err := spend(); !errors.Is(err, ErrBusy) {
+			t.Fatal(err)
+		}
+		time.Sleep(starvation)
+		if err := spend(); !errors.Is(err, ErrSpent) {
+			t.Fatal(err)
+		}
+		var last Event
+		for len(l.Events()) > 0 {
+			last = <-l.Events()
+		}
+		if last.Kind != Cut || last.Level != Session || last.Session != "s" {
+			t.Errorf("told %+v", last)
+		}
+	})
 }

@@ -154,7 +154,7 @@ func (l *Ledger) accounts(g *grant) [levels]*account {
 
 // Lease asks for up to want bytes more, at least 1, for a grant. It may give less, and gives nothing
 // with an error: ErrSpent if an account of the chain has nothing more than what this grant has leased
-// already; ErrBusy if the rest is leased to others, and may come back; ErrUnknown; or that of the
+// already, or others have had the rest for 2 s; ErrBusy if the rest is leased to others, and may come back; ErrUnknown; or that of the
 // file, which has to know first.
 func (l *Ledger) Lease(ctx context.Context, grantID string, want int64) (granted int64, err error) {
 	if err := ctx.Err(); err != nil {
@@ -175,6 +175,7 @@ func (l *Ledger) Lease(ctx context.Context, grantID string, want int64) (granted
 	if err != nil {
 		return 0, fmt.Errorf("lease: %w", err)
 	}
+	g.starved = time.Time{}
 	x := amount{n, g.price.reserve(g.outstanding+n, g.rest) - g.reserved}
 	if err := l.cover(x); err != nil { // before anything is given
 		l.metrics.refuse(refusedFile)
@@ -193,7 +194,7 @@ func (l *Ledger) Lease(ctx context.Context, grantID string, want int64) (granted
 // available returns how much of want the chain has, at least 1.
 func (l *Ledger) available(g *grant, want int64) (int64, error) {
 	n := min(want, maxOutstanding-g.outstanding)
-	busy := n <= 0
+	busy, empty := n <= 0, levels
 	for level, a := range l.accounts(g) {
 		left := a.left.bytes
 		if a.limit.money != Unlimited {
@@ -207,7 +208,7 @@ func (l *Ledger) available(g *grant, want int64) (int64, error) {
 				l.metrics.refuse(refusedSpent[level])
 				return 0, fmt.Errorf("%s: %w", Level(level), ErrSpent)
 			}
-			busy = true
+			busy, empty = true, Level(level)
 			continue
 		}
 		if left < 2*want && Level(level) != Credential {
@@ -215,12 +216,30 @@ func (l *Ledger) available(g *grant, want int64) (int64, error) {
 		}
 		n = min(n, left)
 	}
-	if busy {
-		l.metrics.refuse(refusedBusy)
-		return 0, ErrBusy
+	if !busy {
+		return n, nil
 	}
-	return n, nil
+	if empty < levels && l.starves(g) {
+		l.tell(Cut, empty, g)
+		l.metrics.refuse(refusedSpent[empty])
+		return 0, fmt.Errorf("%s: %w", empty, ErrSpent)
+	}
+	l.metrics.refuse(refusedBusy)
+	return 0, ErrBusy
 }
+
+// starves tells whether g has asked in vain for some time. What is left then lies with grants
+// that don't use it, and waiting for that would be a cut that nobody is told of.
+func (l *Ledger) starves(g *grant) bool {
+	now := time.Now()
+	if g.starved.IsZero() {
+		g.starved = now
+	}
+	return now.Sub(g.starved) >= starvation
+}
+
+// starvation is how long a grant waits for what others have leased.
+const starvation = 2 * time.Second
 
 // Settle reports, out of what was leased for a grant and since the last Settle: the bytes that
 // were delivered, how many of them are charged money, and what is given back. More than was

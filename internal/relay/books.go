@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"causeway/internal/relay/credential"
@@ -106,6 +107,15 @@ func (s *Server) Credential(id string, expires time.Time) (username, password st
 	return credential.MintGrant(s.cfg.GrantKey, s.cfg.NodeKID, id, s.cfg.Realm, expires)
 }
 
+// seldom keeps what packets could cause from filling the log.
+type seldom struct{ last atomic.Int64 }
+
+// due is true once a minute.
+func (s *seldom) due(now time.Time) bool {
+	last := s.last.Load()
+	return now.UnixNano()-last >= int64(time.Minute) && s.last.CompareAndSwap(last, now.UnixNano())
+}
+
 // end kills a grant and what was made with it.
 func (s *Server) end(m *member, cause string) {
 	s.table.mu.Lock()
@@ -142,7 +152,9 @@ func (s *Server) lease(ctx context.Context) error {
 			err := m.account.Lease(lctx, math.MaxInt64)
 			cancel()
 			if err != nil && !errors.Is(err, grants.ErrSpent) && ctx.Err() == nil {
-				s.cfg.Logger.Warn("ledger gives no lease", "err", err)
+				if s.complained.due(s.cfg.now()) {
+					s.cfg.Logger.Warn("ledger gives no lease", "err", err)
+				}
 				pause(ctx) // whoever is out of bytes asks at each packet
 			}
 		case <-ctx.Done():

@@ -35,10 +35,11 @@ type Server struct {
 	streams *streams
 	workers chan *worker // for streams, each for a moment
 
-	asks     chan *member  // whose lease is to be filled
-	zero     chan struct{} // told when the last allocation has ended
-	draining atomic.Bool
-	used     atomic.Bool
+	asks       chan *member  // whose lease is to be filled
+	complained seldom        // about the ledger
+	zero       chan struct{} // told when the last allocation has ended
+	draining   atomic.Bool
+	used       atomic.Bool
 }
 
 // New checks cfg and opens the UDP and the TCP sockets, on the same port; it starts

@@ -250,3 +250,13 @@ scenario('without a relay, too', async (scene) => {
   await done(sender, receiver);
   assert.equal(await receiver.path(), 'direct');
 });
+
+scenario('a transfer through the relay stops at the cap, and both pages say so', async (scene) => {
+  const server = await scene.serve({ args: ['--budget-session', '4MB', '--budget-member-share', '100'] });
+  const file = await scene.file('too much.bin', 20 * mib);
+  const [sender, receiver] = await scene.pair(server, [file], { query: 'relay=only&sink=download' });
+  await receiver.accept();
+  await receiver.says(/What may be relayed is used up/);
+  await sender.says(/What may be relayed is used up/);
+  assert.equal(await receiver.id('done').count(), 0);
+});

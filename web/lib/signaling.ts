@@ -27,6 +27,8 @@ export interface SignalHandler {
   left(from: string, role: Role): void;
   /** This link with `from` may use a relay. */
   relay(from: string, link: number, servers: RTCIceServer[]): void;
+  /** A budget that this session's relays draw on is spent: what is relayed stops. */
+  spent(): void;
   /** The server won't have this peer any more (its grant has expired, for one), or refused a message. */
   refused(error: SignalError): void;
 }
@@ -138,6 +140,9 @@ export class HubSignaling implements Signaling {
       const { link, iceServers } = event as { link?: unknown; iceServers?: unknown };
       const servers = parseServers(iceServers);
       if (s && isLink(link) && servers) handler.relay(s.from, link, servers);
+    });
+    this.#hub.on('budget', (event: unknown) => {
+      if (isRecord(event) && event.state === 'spent') handler.spent();
     });
     this.#hub.on('signal', (event: unknown) => this.#received(event));
     this.#hub.onclose(() => this.#wake());

@@ -111,6 +111,9 @@ export class Receiver {
       signal: (from, role, n, data) => session.signal(from, role, n, data),
       left: (from, role) => session.left(from, role),
       relay: (from, link, servers) => session.relay(from, link, servers),
+      spent: () => {
+        if (this.path === 'relay') this.problem = relayProblem('relay_spent');
+      },
       refused: ({ fatal, code }) => {
         if (fatal) this.#expired();
         else if (code.startsWith('relay_')) this.problem = relayProblem(code) ?? this.problem;

@@ -94,6 +94,9 @@ export class Sender {
       signal: (from, role, n, data) => session.signal(from, role, n, data),
       left: (from, role) => session.left(from, role),
       relay: (from, link, servers) => session.relay(from, link, servers),
+      spent: () => {
+        if (this.rows.some(({ path }) => path === 'relay')) this.problem = relayProblem('relay_spent');
+      },
       refused: ({ fatal, code }) => {
         if (code.startsWith('relay_')) this.problem = relayProblem(code) ?? this.problem;
         else this.problem = fatal
