@@ -253,8 +253,13 @@ type leases struct{ *budget.Ledger }
 // Lease implements relay.Ledger.
 func (l leases) Lease(ctx context.Context, id string, want int64) (int64, error) {
 	n, err := l.Ledger.Lease(ctx, id, want)
+	return n, spentOf(err)
+}
+
+// spentOf makes the ledger's ErrSpent the relay's.
+func spentOf(err error) error {
 	if errors.Is(err, budget.ErrSpent) {
-		err = fmt.Errorf("%w: %w", grants.ErrSpent, err)
+		return fmt.Errorf("%w: %w", grants.ErrSpent, err)
 	}
-	return n, err
+	return err
 }
