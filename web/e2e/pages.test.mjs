@@ -260,3 +260,17 @@ scenario('a transfer through the relay stops at the cap, and both pages say so',
   await sender.says(/What may be relayed is used up/);
   assert.equal(await receiver.id('done').count(), 0);
 });
+
+for (const [who, from, to] of [['sender', 'relay=only', ''], ['receiver', '', 'relay=only']]) {
+  scenario(`only the ${who} insists on the relay`, async (scene) => {
+    const server = await scene.serve();
+    const file = await scene.file('relayed.bin', 3 * mib);
+    const sender = await scene.page('sender');
+    await sender.offer(server.origin, [file.path], from);
+    const receiver = await scene.guest(sender.link, { query: `${to}&sink=download` });
+    await receiver.accept();
+    await done(sender, receiver);
+    assert.equal((await receiver.downloaded()).sha256, file.sha256);
+    assert.equal(await receiver.path(), 'relay');
+  });
+}

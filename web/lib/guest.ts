@@ -51,7 +51,7 @@ export class GuestSession {
   #again: ReturnType<typeof setTimeout> | undefined;
   #host: string | undefined;
   /** What the server gave last; it may come before the offer of its link. */
-  #relay: { link: number; servers: RTCIceServer[] } | undefined;
+  #relays: RTCIceServer[] | undefined;
 
   constructor(private readonly options: GuestOptions) {}
 
@@ -82,7 +82,7 @@ export class GuestSession {
   }
 
   relay(_from: string, number: number, servers: RTCIceServer[]): void {
-    this.#relay = { link: number, servers };
+    this.#relays = servers;
     if (this.link?.number === number) this.link.onRelay(servers);
   }
 
@@ -174,6 +174,7 @@ export class GuestSession {
         connection,
         signal: (data) => signaling.send(host, data),
         relay: () => signaling.relay(host, number),
+        relays: this.#relays,
       },
       {
         changed: () => this.#linkChanged(link),
@@ -182,7 +183,6 @@ export class GuestSession {
       },
     );
     this.link = link;
-    if (this.#relay?.link === number) link.onRelay(this.#relay.servers);
   }
 
   #linkChanged(link: Link): void {

@@ -38,6 +38,8 @@ export class HostGuest {
   linkEnd: LinkEnd | undefined;
   connecting = false;
   links = 0;
+  /** What the server has given for a relay with it. */
+  relays: RTCIceServer[] | undefined;
   /** It has everything, verified: its seat is used. */
   served = false;
   /** Its last transfer was asked for. */
@@ -114,8 +116,10 @@ export class HostSession {
   }
 
   relay(from: string, number: number, servers: RTCIceServer[]): void {
-    const link = this.guests.get(from)?.link;
-    if (link?.number === number) link.onRelay(servers);
+    const guest = this.guests.get(from);
+    if (!guest) return;
+    guest.relays = servers;
+    if (guest.link?.number === number) guest.link.onRelay(servers);
   }
 
   /** May come late or never, so it only ends what has not begun. */
@@ -173,6 +177,7 @@ export class HostSession {
         connection,
         signal: (data) => signaling.send(guest.peer, data),
         relay: () => signaling.relay(guest.peer, guest.links, bytes),
+        relays: guest.relays,
       },
       {
         changed: () => this.#linkChanged(guest, link),

@@ -2,6 +2,9 @@
  * Lazy TURN (docs/protocol.md §3): credentials for a relay are asked for only where no direct path comes by itself, and at
  * once where only a relay is allowed. So most pairs never have any. Both peers of a link get theirs together; new servers
  * take effect by a restart of ICE, which the host makes, and the guest if the host's doesn't come.
+ *
+ * Firefox gives a connection up for good when there is nothing to try. So where only a relay is allowed, the first
+ * description waits for it.
  */
 import type { Role } from './binding';
 import { isRecord } from './protocol';
@@ -10,6 +13,7 @@ export const relayAfterMs = 1500;
 /** Requests and answers may be lost. */
 const askAgainMs = 6000;
 const hostsRestartMs = 1000;
+const readyWithinMs = 5000;
 const serversAtMost = 16;
 
 /** Decodes the ICE servers of an event; undefined if they are none. */
@@ -29,8 +33,13 @@ export function parseServers(value: unknown): RTCIceServer[] | undefined {
 const fragment = (pc: RTCPeerConnection): string | undefined => /a=ice-ufrag:(\S+)/.exec(pc.remoteDescription?.sdp ?? '')?.[1];
 
 export class LazyRelay {
-  /** There is no path. */
-  #wanted = false;
+  /** Resolves when the first description can be made. */
+  readonly ready: Promise<void>;
+  #begin: () => void = () => {};
+  /** There is a path; what is given then is for the next restart of ICE. */
+  #path = false;
+  #waiting = false;
+  #asked = false;
   #given = '';
   #ask: ReturnType<typeof setTimeout> | undefined;
   #restart: ReturnType<typeof setTimeout> | undefined;
@@ -40,20 +49,31 @@ export class LazyRelay {
     private readonly role: Role,
     /** Asks the server, which answers by `use`. */
     private readonly ask: () => void,
+    /** From an earlier link with the same peer. */
+    servers?: RTCIceServer[],
   ) {
-    if (pc.getConfiguration().iceTransportPolicy === 'relay') this.want(0);
+    if (servers) this.use(servers);
+    this.ready = Promise.resolve();
+    if (servers || pc.getConfiguration().iceTransportPolicy !== 'relay') return;
+    this.ready = new Promise((resolve) => {
+      this.#begin = resolve;
+      setTimeout(resolve, readyWithinMs);
+    });
+    this.want(0);
   }
 
   /** Both descriptions are set and there is no path yet, or it was lost. */
   want(afterMs = relayAfterMs): void {
-    if (this.#wanted) return;
-    this.#wanted = true;
+    this.#path = false;
+    if (this.#waiting && (afterMs > 0 || this.#asked)) return;
+    this.#waiting = true;
     this.#again(afterMs);
   }
 
-  /** There is a path; what was given is kept for the next restart of ICE. */
+  /** There is a path, or the link is closed. */
   enough(): void {
-    this.#wanted = false;
+    this.#path = true;
+    this.#waiting = this.#asked = false;
     clearTimeout(this.#ask);
     clearTimeout(this.#restart);
   }
@@ -65,18 +85,20 @@ export class LazyRelay {
     const before = this.pc.getConfiguration();
     const others = (before.iceServers ?? []).filter((server) => !server.username);
     this.pc.setConfiguration({ ...before, iceServers: [...others, ...servers] });
-    if (!this.#wanted) return;
+    this.#begin();
+    if (this.#path || !this.pc.localDescription) return;
     if (this.role === 'host') return this.pc.restartIce();
     const old = fragment(this.pc);
     clearTimeout(this.#restart);
     this.#restart = setTimeout(() => {
-      if (this.#wanted && old !== undefined && fragment(this.pc) === old) this.pc.restartIce();
+      if (!this.#path && old !== undefined && fragment(this.pc) === old) this.pc.restartIce();
     }, hostsRestartMs);
   }
 
   #again(afterMs: number): void {
     clearTimeout(this.#ask);
     this.#ask = setTimeout(() => {
+      this.#asked = true;
       this.ask();
       this.#again(askAgainMs);
     }, afterMs);

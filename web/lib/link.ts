@@ -36,6 +36,8 @@ export interface LinkOptions {
   signal(data: SignalData): void;
   /** Asks the server for the use of a relay; onRelay brings it. */
   relay(): void;
+  /** What onRelay has brought for an earlier link with this peer. */
+  relays: RTCIceServer[] | undefined;
 }
 
 export const connectTimeoutMs = 30_000;
@@ -46,6 +48,9 @@ const flushMs = 1000;
 const lowMark = 256 << 10;
 const candidatesAtMost = 256;
 const unreadAtMost = 16;
+
+/** How a link ends whose channels the browser closes. */
+const onClosing: Record<LinkPhase, LinkEnd> = { connecting: 'unreachable', verifying: 'unverified', ready: 'lost', closed: 'lost' };
 
 export class Link implements Wire {
   phase: LinkPhase = 'connecting';
@@ -82,7 +87,7 @@ export class Link implements Wire {
     this.#control = this.#pc.createDataChannel('control', { negotiated: true, id: 0 });
     this.#data = this.#pc.createDataChannel('data', { negotiated: true, id: 1 });
     this.data = this.#makePort();
-    this.#relay = new LazyRelay(this.#pc, options.role, () => options.relay());
+    this.#relay = new LazyRelay(this.#pc, options.role, () => options.relay(), options.relays);
     this.#listen();
     this.#expire(connectTimeoutMs, 'unreachable');
   }
@@ -106,7 +111,7 @@ export class Link implements Wire {
 
   /** The server lets this pair use a relay. */
   onRelay(servers: RTCIceServer[]): void {
-    this.#then(async () => this.#relay.use(servers));
+    if (this.phase !== 'closed') this.#relay.use(servers);
   }
 
   /** Closes without telling; `end` is what the page will say. `now`: the page goes, there is no time to flush. */
@@ -156,7 +161,7 @@ export class Link implements Wire {
     this.#pc.onconnectionstatechange = () => this.#onState();
     // The browser may open the channels before it has told that the descriptions are set.
     this.#control.onopen = () => this.#then(async () => this.#onOpen());
-    this.#control.onclose = this.#data.onclose = () => this.close(this.phase === 'verifying' ? 'unverified' : 'lost');
+    this.#control.onclose = this.#data.onclose = () => this.close(onClosing[this.phase]);
     this.#control.onmessage = ({ data }) => this.#onControl(data);
     this.#data.onmessage = ({ data }) => {
       if (this.phase === 'ready') this.#handler.data(data);
@@ -181,6 +186,7 @@ export class Link implements Wire {
     if (this.options.role === 'guest' && !this.#pc.remoteDescription) return; // the host's offer has both channels
     this.#making = true;
     try {
+      await this.#relay.ready;
       await this.#pc.setLocalDescription();
       this.#signalDescription();
     } finally {
@@ -199,6 +205,7 @@ export class Link implements Wire {
     this.#newestDescription = n;
     await this.#pc.setRemoteDescription(description);
     if (offer) {
+      await this.#relay.ready;
       await this.#pc.setLocalDescription();
       this.#signalDescription();
     }
@@ -229,9 +236,12 @@ export class Link implements Wire {
     const state = this.#pc.connectionState;
     if (this.phase === 'ready') return this.#onReadyState(state);
     if (state !== 'failed') return;
+    const ice = this.#pc.iceConnectionState;
     // ICE found a path, but the peer at its end has another certificate than the description says.
-    const dtls = this.#pc.sctp?.transport.state === 'failed' || /connected|completed/.test(this.#pc.iceConnectionState);
-    this.close(dtls || this.phase === 'verifying' ? 'unverified' : 'unreachable');
+    const dtls = ice === 'connected' || ice === 'completed' || (ice !== 'failed' && this.#pc.sctp?.transport.state === 'failed');
+    if (dtls || this.phase === 'verifying') this.close('unverified');
+    // Browsers fail as soon as all they know has failed; a relay may be on its way, and ICE is restarted with it.
+    else this.#relay.want(0);
   }
 
   #onReadyState(state: RTCPeerConnectionState): void {

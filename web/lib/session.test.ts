@@ -399,3 +399,31 @@ test.each([undefined, {}, [{}], [{ urls: 'stun:x' }], [{ urls: ['http://x'] }], 
   'ICE servers that are none: %j',
   (value) => expect(parseServers(value)).toBeUndefined(),
 );
+
+test('ICE that fails before a relay came is not the end, and no failed check', async () => {
+  network.blocked = true;
+  const h = host();
+  const g = guest();
+  await pass(100);
+  const [a, b] = network.connections;
+  for (const one of [a!, b!]) {
+    one.iceConnectionState = 'disconnected'; // as Chromium calls it when all pairs were refused
+    one.become('failed');
+  }
+  await pass(20);
+  expect(server.log).toContain('host relay'); // at once, and not after 1.5 s
+  expect([g.stage, h.guests.get('guest')!.linkPhase, a!.restarts]).toEqual(['connecting', 'connecting', 1]);
+  h.close();
+});
+
+test('a certificate that is not the one of the description ends the link, though ICE has a path', async () => {
+  network.blocked = true;
+  const h = host();
+  const g = guest();
+  await pass(100);
+  network.connections[0]!.iceConnectionState = 'connected';
+  network.connections[0]!.become('failed');
+  await pass(20);
+  expect(h.guests.get('guest')!.linkEnd).toBe('unverified');
+  expect(g.stage).toBe('unverified');
+});
