@@ -24,7 +24,9 @@ const (
 	userSweep = time.Minute
 )
 
-func newUsers(l *budget.Ledger) *users { return &users{leases: leases{l}, last: map[string]time.Time{}} }
+func newUsers(l *budget.Ledger) *users {
+	return &users{leases: leases{l}, last: map[string]time.Time{}}
+}
 
 // Lease implements relay.Ledger.
 func (u *users) Lease(ctx context.Context, id string, want int64) (int64, error) {
