@@ -10,10 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"causeway/internal/budget"
 	"causeway/internal/config"
 	"causeway/internal/ops"
 	"causeway/internal/relay"
@@ -34,12 +36,22 @@ type NodeConfig struct {
 	Realm      string
 	AuthSecret string // secret reference
 
+	Budgets NodeBudgets
+
 	// AllowLoopback makes this machine's own services reachable. It is for tests, and lifts
-	// the limits by user and by source, which tests all come from.
+	// the budgets, and the limits by user and by source, which tests all come from.
 	AllowLoopback                                         bool
 	Allocations, AllocationsPerUser, AllocationsPerSource int
 	Permissions, BytesPerSecond                           int
+	Shards                                                int // sockets for UDP clients; 0: one a core
 	Drain                                                 time.Duration
+}
+
+// NodeBudgets bounds what a relay's users cost: a user, for as long as it is heard of once a
+// day, and all of them in a day and a month (UTC). Dir keeps the ledger.
+type NodeBudgets struct {
+	Dir              string
+	User, Day, Month config.Size
 }
 
 // Node is a relay by itself.
@@ -48,6 +60,7 @@ type Node struct {
 	log   *slog.Logger
 	ops   *ops.Ops
 	relay *relay.Server
+	users *users       // nil: without budgets
 	admin net.Listener // nil: none
 }
 
@@ -81,7 +94,15 @@ func (n *Node) open(ctx context.Context) error {
 		n.log.Warn("ALLOW_LOOPBACK_PEERS IS ON: whoever has a credential reaches every UDP service of this machine; for tests only")
 		limits.AllocationsPerHolder, limits.AllocationsPerSource = limits.Allocations, limits.Allocations
 	}
+	if err := n.openBudgets(); err != nil {
+		return err
+	}
+	var ledger relay.Ledger
+	if n.users != nil {
+		ledger = n.users
+	}
 	n.relay, err = relay.New(relay.Config{
+		Ledger: ledger, Shards: n.cfg.Shards,
 		Listen: n.cfg.TURNListen, PublicIP: n.cfg.PublicIP, MinPort: n.cfg.Ports.First, MaxPort: n.cfg.Ports.Last,
 		Realm: n.cfg.Realm, Secrets: func() [][]byte { return secrets }, Limits: limits,
 		Policy: policy.Policy{Level: policy.P1, AllowLoopback: n.cfg.AllowLoopback},
@@ -98,6 +119,23 @@ func (n *Node) open(ctx context.Context) error {
 			return fmt.Errorf("ops_listen: %w", err)
 		}
 	}
+	return nil
+}
+
+func (n *Node) openBudgets() error {
+	if n.cfg.AllowLoopback {
+		return nil
+	}
+	limit := func(s config.Size) budget.Cap { return budget.Cap{Bytes: int64(s)} }
+	l, err := budget.New(budget.Config{
+		Dir:     filepath.Join(n.cfg.Budgets.Dir, budgetDir),
+		Session: limit(n.cfg.Budgets.User), Day: limit(n.cfg.Budgets.Day), Month: limit(n.cfg.Budgets.Month),
+		MemberShare: 100, Logger: n.log.With("part", "budget"), Registerer: n.ops.Registry,
+	})
+	if err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	n.users = newUsers(l)
 	return nil
 }
 
@@ -131,6 +169,10 @@ func (n *Node) Run(ctx context.Context) error {
 	defer cancel()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.relay.Run(late) })
+	if n.users != nil {
+		g.Go(func() error { return n.users.run(late) })
+		g.Go(func() error { return n.users.Run(late) })
+	}
 	if n.admin != nil {
 		mux := http.NewServeMux()
 		n.ops.Routes(mux)
@@ -160,7 +202,11 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	})
 	n.ops.SetReady(true)
-	return g.Wait()
+	err := g.Wait()
+	if n.users != nil { // the relay has settled
+		err = errors.Join(err, n.users.Close())
+	}
+	return err
 }
 
 // Close releases the sockets of a Node that isn't run.
@@ -168,6 +214,9 @@ func (n *Node) Close() error {
 	var errs []error
 	if n.relay != nil {
 		errs = append(errs, n.relay.Close())
+	}
+	if n.users != nil {
+		errs = append(errs, n.users.Close())
 	}
 	if n.admin != nil {
 		errs = append(errs, n.admin.Close())
