@@ -36,7 +36,9 @@ check: web/node_modules/.ready ## the quick gate: format, vet, staticcheck, arch
 
 test: ## every test there is: Go with -race, web, the real binary, real browsers
 	@scripts/setup.sh test
-	@$(MAKE) --no-print-directory check test-web build test-go test-realtime test-e2e
+	@$(MAKE) --no-print-directory check test-web build
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-go test-realtime
+	@$(MAKE) --no-print-directory test-e2e
 
 test-go: ## Go tests, with the race detector
 	@CAUSEWAY_TEST_COTURN=1 go test -race -timeout 10m ./...
@@ -50,8 +52,9 @@ test-e2e: build ## browser tests against bin/causeway
 test-realtime: build ## the realtime service by unmodified SignalR clients, in Node and in Chromium
 	@scripts/e2e.sh web/realtime/*.test.mjs
 
-bench: build ## start-up, realtime service, memory of a 1 GB transfer: half an hour or so (docs/benchmarks.md)
+bench: build ## start-up, relay, realtime service, memory of a 1 GB transfer: an hour or so (docs/benchmarks.md)
 	@bin/causeway bench start
+	@bin/causeway bench relay
 	@bin/causeway bench realtime
 	@CAUSEWAY_E2E_TIMEOUT=5400000 scripts/e2e.sh web/e2e/memory.soak.mjs
 

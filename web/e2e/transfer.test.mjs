@@ -9,8 +9,8 @@ import { makeFile } from './lib/files.mjs';
 import { cpuSeconds, pss, watchPss } from './lib/processes.mjs';
 import { scenario } from './lib/scenario.mjs';
 
-// 200 MiB and a bit, so that the last chunk and the last message are short ones.
-const size = 200 * 2 ** 20 + 123_457;
+// 200 MB and a bit, so that the last chunk and the last message are short ones.
+const size = 200e6 + 123_457;
 // Of all processes of the receiver's browser, above the moment before Accept; bytes of PSS.
 const risesAtMost = 200e6;
 // Some virtual machines move 2 MB/s between two browsers, with or without Causeway.
