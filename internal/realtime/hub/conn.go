@@ -9,6 +9,7 @@ import (
 
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/hub/frame"
+	"causeway/internal/realtime/hub/loop"
 	"causeway/internal/realtime/hub/replay"
 	"causeway/internal/signalr"
 
@@ -87,21 +88,28 @@ type reader struct {
 	mu       sync.Mutex // held while feeding
 	early    []byte     // the beginning of a handshake
 	cork     *cork      // of what is being fed
+	turn     *loop.Turn // of who feeds, if that is a loop
 	from     link       // whose bytes splitter holds
 	splitter signalr.Splitter
 	tokens   float32 // invocations that the rate allows now
 	filled   uint32  // tick at which tokens was true
 }
 
-// feed takes bytes that came over l from the client, in order, and k for what
-// prompt handlers send meanwhile. An error ends the connection; feed has then
-// closed it.
-func (c *conn) feed(l link, b []byte, k *cork) error {
+// feeding says where bytes come from.
+type feeding struct {
+	link link
+	cork *cork      // for what prompt handlers send meanwhile; nil: there are none
+	turn *loop.Turn // to be left by whoever is about to wait; nil: no loop feeds
+}
+
+// feed takes bytes that came from the client, in order. An error ends the
+// connection; feed has then closed it.
+func (c *conn) feed(f feeding, b []byte) error {
 	c.reader.mu.Lock()
 	defer c.reader.mu.Unlock()
-	c.reader.cork = k
-	defer func() { c.reader.cork = nil }()
-	err := c.feedLocked(l, b)
+	c.reader.cork, c.reader.turn = f.cork, f.turn
+	defer func() { c.reader.cork, c.reader.turn = nil, nil }()
+	err := c.feedLocked(f.link, b)
 	if err == nil {
 		return nil
 	}
@@ -115,13 +123,6 @@ func (c *conn) feed(l link, b []byte, k *cork) error {
 	}
 	c.close(reason, "")
 	return err
-}
-
-// shakingHands says whether the client's handshake is still awaited.
-func (c *conn) shakingHands() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state == handshaking
 }
 
 func (c *conn) feedLocked(l link, b []byte) error {

@@ -364,9 +364,9 @@ func (c *conn) reattach(l link) (old link, err error) {
 }
 
 // upgrade makes a WebSocket of the request. The connection leaves net/http, whose
-// goroutine and buffers are free when this returns, after the handshake.
+// goroutine and buffers are free when this returns.
 func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, c *conn, req *request) error {
-	l := newWSLink(c)
+	l := &wsLink{c: c}
 	old, err := c.attach(l, webSockets, req)
 	if err != nil {
 		return err
@@ -380,13 +380,6 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, c *conn, req *requ
 		c.ended(l, ReasonDropped, false)
 		return nil
 	}
-	l.open(nc)
-	if !l.begin(rw.Reader) {
-		return nil
-	}
-	if !h.spawn(l.read) {
-		l.abort()
-		c.ended(l, ReasonDropped, true)
-	}
+	l.open(nc, rw.Reader)
 	return nil
 }

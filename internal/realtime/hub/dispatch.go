@@ -118,6 +118,9 @@ func (c *conn) invocation(ev event) error {
 		}
 		room := in.room
 		c.mu.Unlock()
+		if t := c.reader.turn; t != nil && !t.Leave() {
+			return nil // the hub has ended
+		}
 		c.clock.blocked.Store(true)
 		<-room // closed by the worker, which goes on until the queue is empty
 		c.clock.blocked.Store(false)

@@ -17,18 +17,19 @@
 //
 // Rules that keep it fast and small:
 //
-//   - An idle connection is one goroutine that waits for bytes, without a buffer.
-//     The goroutine is started by us and not net/http's, whose buffers are free
-//     after the upgrade. There are no timers per connection: Run looks at all of
-//     them once a second (sweep.go).
+//   - An idle connection is an entry in tables: no goroutine, buffer or timer.
+//     One goroutine for two processors reads all WebSockets (package loop; those
+//     over TLS have a goroutine each), and Run looks at all connections once a
+//     second (sweep.go).
 //   - A message is encoded once per hub protocol, with its WebSocket header, and
 //     all recipients share the bytes.
 //   - Whoever sends a message writes it, if nobody writes to the connection yet and
-//     the socket takes it at once. Otherwise a writer goroutine lives until the
-//     queue is empty. Either way one goroutine at a time owns the writes, and a
-//     sender never waits for a client.
+//     the socket takes it at once. What it does not take is written by the loop
+//     when it does. One goroutine at a time owns the writes, and a sender never
+//     waits for a client.
 //   - Handlers run on workers, one at a time per connection and in order, so that a
-//     connection is read while its handler works. One that promises not to wait
+//     connection is read while its handler works; a full inbox makes its reader
+//     wait, which leaves the loop. A handler that promises not to wait
 //     (prompt.go) runs on the goroutine that reads, and what it sends is written
 //     when all that one read has brought is handled.
 //

@@ -48,6 +48,7 @@ type crew struct {
 	idle     atomic.Int32   // workers that have nothing to do
 	stopped  chan struct{}  // closed when workers shall end
 	handling context.Context
+	loops    loops
 }
 
 type phase uint8
@@ -121,6 +122,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	h.crew.phase = stopped
 	h.crew.mu.Unlock()
 	close(h.crew.stopped)
+	h.crew.loops.close()
 	finished := make(chan struct{})
 	go func() { h.crew.goes.Wait(); close(finished) }() // ends with the goroutines, for which Run waits
 	grace := time.NewTimer(h.cfg.Timing.Drain)

@@ -1,11 +1,15 @@
 package hub_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/hub"
@@ -209,6 +213,60 @@ func TestSlowClient(t *testing.T) {
 			return
 		default:
 		}
+	}
+}
+
+// TestStalledClient writes more than a socket takes, but less than an outbox: a client
+// that goes on reading misses nothing, and one that does not is closed in time.
+func TestStalledClient(t *testing.T) {
+	ended := make(chan string, 2)
+	h, origin := serve(t, hub.Config{
+		Timing:   hub.Timing{Write: time.Second},
+		Limits:   hub.Limits{OutboxMessages: 1000, OutboxBytes: 64 << 20},
+		Handlers: chat(funcs{disconnected: func(_ realtime.Connection, why string) { ended <- why }}),
+	})
+	s := h.Service("chat")
+	const messages = 500
+	text := strings.Repeat("x", 50_000)
+	open := func(user string) io.Reader {
+		nc, r, err := realtimetest.Open(t.Context(), endpoint(t, h, origin, user), "", realtimetest.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { nc.Close() })
+		if err := ws.WriteFrame(nc, ws.MaskFrame(ws.NewTextFrame([]byte(hello)))); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := realtimetest.ReadFrame(r); err != nil || string(f.Payload) != "{}\x1e" {
+			t.Fatal(f, err)
+		}
+		for i := range messages {
+			m, _ := realtime.NewMessage("m", i, text)
+			if err := s.Send(t.Context(), realtime.User(user), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return r
+	}
+	open("stalled")
+	r := open("slow")
+	for i := 0; i < messages; {
+		f, err := realtimetest.ReadFrame(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for body := range bytes.SplitSeq(bytes.TrimSuffix(f.Payload, []byte("\x1e")), []byte("\x1e")) {
+			if bytes.Contains(body, []byte(`"type":6`)) {
+				continue
+			}
+			if want := fmt.Sprintf(`"arguments":[%d,`, i); !bytes.Contains(body, []byte(want)) {
+				t.Fatalf("message %d is %.80s", i, body)
+			}
+			i++
+		}
+	}
+	if why := <-ended; why != hub.ReasonSlowClient.Text() {
+		t.Errorf("ended with %q", why)
 	}
 }
 

@@ -199,7 +199,7 @@ func (c *conn) post(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "text/plain")
 	k := c.cork()
-	_ = c.feed(l, b, k) // what is wrong with it the client learns over its transport
+	_ = c.feed(feeding{link: l, cork: k}, b) // what is wrong with it the client learns over its transport
 	k.end()
 	return nil
 }

@@ -28,7 +28,7 @@ type burst struct {
 
 const (
 	burstSize  = 1000 // connections
-	burstQuiet = 10   // seconds without new ones; longer than refreshAfter
+	burstQuiet = 10   // seconds without new ones
 )
 
 func (b *burst) count(now uint32) {
@@ -56,8 +56,10 @@ func (c *conn) sweep(now uint32) {
 	if st != open {
 		return
 	}
-	if now-c.clock.in.Load() >= refreshAfter {
-		c.refresh()
+	if c.stalled(now) {
+		c.close(ReasonSlowClient, "")
+		c.cut()
+		return
 	}
 	if c.clock.expires != 0 && now >= c.clock.expires {
 		c.close(ReasonExpired, "")
@@ -78,17 +80,16 @@ func (c *conn) sweep(now uint32) {
 	}
 }
 
-// refreshAfter is how many seconds a connection is idle before its goroutine gets
-// a new stack.
-const refreshAfter = 5
-
-func (c *conn) refresh() {
+// stalled says whether the client has not taken what is being written for too long.
+func (c *conn) stalled(now uint32) bool {
 	c.mu.Lock()
 	l, ok := c.link.(*wsLink)
 	c.mu.Unlock()
-	if ok {
-		l.refresh()
+	if !ok {
+		return false
 	}
+	since := l.stalled.Load()
+	return since != 0 && now-since > seconds(c.hub.cfg.Timing.Write)
 }
 
 // late ends a connection whose state has lasted too long.

@@ -7,16 +7,16 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"causeway/internal/realtime/hub/frame"
+	"causeway/internal/realtime/hub/loop"
 
 	"github.com/gobwas/ws"
 )
 
-// readSize is the size of read buffers, and batchSize about how much is written
-// at once.
+// readSize is the size of the buffers of goroutines that read, and batchSize about
+// how much is written at once.
 const (
 	readSize  = 16 << 10
 	batchSize = 64 << 10
@@ -29,27 +29,26 @@ var (
 
 // wsLink is a WebSocket. WebSocket messages are a byte stream to us: several hub
 // messages may come in one, and one in several frames (§2.2).
+//
+// A TCP connection is read by one of the hub's loops. Others, which are TLS, and all
+// where there are no loops, have a goroutine each to read them, and one while the
+// client is too slow to be written to at once.
 type wsLink struct {
-	c   *conn
-	nc  net.Conn        // nil until open; written under c.mu
-	raw syscall.RawConn // nil if the connection is no socket of ours (TLS, tests)
-	in  wsReader
-	out wsWriter
-	// worn says that the reading goroutine has done more than wait, so that its
-	// stack has grown.
-	worn atomic.Bool
-	// aborted, under c.mu, says to close nc as soon as there is one.
+	c    *conn
+	sock *loop.Socket // read by a loop
+	nc   net.Conn     // else; both are nil until open, and written under c.mu
+	in   wsReader
+	out  wsWriter
+	// stalled is the tick since when the client has not taken out.data; 0 is never.
+	stalled atomic.Uint32
+	// aborted, under c.mu, says to close the connection as soon as there is one.
 	aborted bool
 }
 
-// wsReader belongs to the reading goroutine.
+// wsReader belongs to whoever reads.
 type wsReader struct {
-	try   func(fd uintptr) bool // wsLink.tryRead, made once
-	buf   *[readSize]byte       // nil while nothing is there
-	have  int                   // bytes in buf
-	first []byte                // for the beginning of a frame, where reads block
-	err   error
-	left  int64 // bytes of the current data frame that have not come
+	rest  []byte // the beginning of a frame's header, or of a control frame
+	left  int64  // bytes of the current data frame that have not come
 	mask  [4]byte
 	pos   int // in the mask
 	inMsg bool
@@ -58,160 +57,142 @@ type wsReader struct {
 
 // wsWriter belongs to whoever owns the writes.
 type wsWriter struct {
-	try   func(fd uintptr) bool // wsLink.tryWrite, made once
-	data  []byte                // to be written; on return, what was not
-	batch *[]byte               // holds data, if it was put together
-	err   error
+	data  []byte  // to be written
+	batch *[]byte // holds data, if it was put together
+	last  bool    // data is the end of our half
 }
 
-func newWSLink(c *conn) *wsLink { return &wsLink{c: c} }
-
-// open gives the link its connection.
-func (l *wsLink) open(nc net.Conn) {
-	if raw := rawConn(nc); raw != nil {
-		l.raw = raw
-		l.in.try, l.out.try = l.tryRead, l.tryWrite
-	} else {
-		l.in.first = make([]byte, 32)
+// open gives the link its connection, and what the HTTP server read ahead, and
+// begins to read.
+func (l *wsLink) open(nc net.Conn, early *bufio.Reader) {
+	h := l.c.hub
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		if lo := h.loop(); lo != nil {
+			if lo.Adopt(tcp, l, func(s *loop.Socket) { l.set(s, nil); l.begin(early) }) != nil {
+				l.c.ended(l, ReasonDropped, false)
+			}
+			return
+		}
 	}
+	l.set(nil, nc)
+	if l.begin(early) && !h.spawn(l.read) {
+		l.end(ReasonDropped, true)
+	}
+}
+
+func (l *wsLink) set(s *loop.Socket, nc net.Conn) {
 	l.c.mu.Lock()
-	l.nc = nc
+	defer l.c.mu.Unlock()
+	l.sock, l.nc = s, nc
+}
+
+// begin writes what is queued and reads what was read ahead. It says no if the
+// transport has ended. The loop does not read yet.
+func (l *wsLink) begin(early *bufio.Reader) bool {
+	l.c.mu.Lock()
 	aborted := l.aborted
 	l.c.mu.Unlock()
 	if aborted {
-		_ = nc.Close()
+		l.abort() // again: now there is something to close
 	}
-}
-
-// begin reads until the client has shaken hands, and says no if the transport has
-// ended. It runs on net/http's goroutine, whose stack has grown already; the one
-// that waits afterwards then begins with a small stack. early is what the HTTP
-// server read ahead.
-func (l *wsLink) begin(early *bufio.Reader) bool {
 	l.flush() // the writes are ours since attach
-	ahead := early.Buffered()
-	for ahead > 0 || l.c.shakingHands() {
-		if ahead > 0 {
-			l.in.buf = readPool.Get().(*[readSize]byte)
-			l.in.have, _ = early.Read(l.in.buf[:min(readSize, ahead)]) // from memory
-			ahead = 0
-		} else if err := l.fill(); err != nil {
-			l.end(ReasonDropped, false)
-			return false
-		}
-		if done, r, clean := l.consume(); done {
-			l.end(r, clean)
-			return false
-		}
+	if early.Buffered() == 0 {
+		return true
 	}
-	l.worn.Store(false) // the next stack is new
+	b, _ := early.Peek(early.Buffered()) // from memory
+	if done, r, clean := l.consume(nil, b); done {
+		l.end(r, clean)
+		return false
+	}
 	return true
 }
 
-// read reads until the transport ends, or until the stack is to be replaced.
-func (l *wsLink) read() {
-	for {
-		if err := l.fill(); err != nil {
-			if l.worn.Load() && errors.Is(err, os.ErrDeadlineExceeded) && l.molt() {
-				return
-			}
-			l.end(ReasonDropped, false)
-			return
+// Readable implements loop.Source.
+func (l *wsLink) Readable(t *loop.Turn) {
+	b := t.Buffer()
+	rest := copy(b, l.in.rest)
+	n, open := l.sock.Read(b[rest:])
+	switch {
+	case !open:
+		l.end(ReasonDropped, false)
+	case n > 0:
+		if done, r, clean := l.consume(t, b[:rest+n]); done {
+			l.end(r, clean)
 		}
-		if done, r, clean := l.consume(); done {
+	}
+}
+
+// Writable implements loop.Source. The writes are ours since push said no.
+func (l *wsLink) Writable() {
+	if l.push() && !l.finished() {
+		l.flush()
+	}
+}
+
+// read reads a connection that no loop reads, until it ends.
+func (l *wsLink) read() {
+	first := make([]byte, 32) // between frames there is nothing to keep a large buffer for
+	for {
+		b := first
+		var large *[readSize]byte
+		if l.in.left > 0 || len(l.in.rest) > 0 {
+			large = readPool.Get().(*[readSize]byte)
+			b = large[:]
+		}
+		rest := copy(b, l.in.rest)
+		n, err := l.nc.Read(b[rest:])
+		done, r, clean := n == 0 && err != nil, ReasonDropped, false
+		if n > 0 {
+			done, r, clean = l.consume(nil, b[:rest+n])
+		}
+		if large != nil {
+			readPool.Put(large)
+		}
+		if done {
 			l.end(r, clean)
 			return
 		}
 	}
-}
-
-// refresh makes the reading goroutine molt, if it has worked and now waits.
-// Stacks grow to 4 or 8 KiB when a message is handled, and the runtime does not
-// shrink them that far while a goroutine waits; half of an idle connection's
-// memory would be this stack.
-func (l *wsLink) refresh() {
-	if l.raw != nil && l.worn.Load() {
-		_ = l.nc.SetReadDeadline(time.Unix(1, 0)) // fails only when reading does
-	}
-}
-
-// molt goes on reading in a new goroutine.
-func (l *wsLink) molt() bool {
-	if err := l.nc.SetReadDeadline(time.Time{}); err != nil {
-		return false
-	}
-	l.worn.Store(false)
-	return l.c.hub.spawn(l.read)
 }
 
 // end ends the link after the reading has.
 func (l *wsLink) end(r Reason, clean bool) {
-	if l.in.buf != nil {
-		readPool.Put(l.in.buf)
-		l.in.buf = nil
-	}
 	if r == ReasonClient {
 		l.farewell()
 	}
-	_ = l.nc.Close() // nothing is left that could fail
+	if l.sock != nil {
+		l.sock.Close()
+	} else {
+		_ = l.nc.Close() // nothing is left that could fail
+	}
 	l.c.ended(l, r, clean)
 }
 
-// fill waits until bytes come, and reads them.
-func (l *wsLink) fill() error {
-	if l.raw != nil {
-		l.in.err = nil
-		if err := l.raw.Read(l.in.try); err != nil {
-			return err
-		}
-		return l.in.err
-	}
-	into := l.in.first // between frames there is nothing to keep a large buffer for
-	if l.in.buf != nil || l.in.left > 0 {
-		if l.in.buf == nil {
-			l.in.buf = readPool.Get().(*[readSize]byte)
-		}
-		into = l.in.buf[l.in.have:]
-	}
-	n, err := l.nc.Read(into)
-	if l.in.buf == nil && n > 0 {
-		l.in.buf = readPool.Get().(*[readSize]byte)
-		copy(l.in.buf[:], into[:n])
-	}
-	l.in.have += n
-	if n > 0 {
-		return nil
-	}
-	return err
-}
-
-// consume handles the bytes that were read, and keeps those of an unfinished
-// frame header or control frame.
-func (l *wsLink) consume() (done bool, r Reason, clean bool) {
+// consume handles the bytes that were read, which begin with in.rest, and keeps
+// those of an unfinished frame header or control frame.
+func (l *wsLink) consume(t *loop.Turn, b []byte) (done bool, r Reason, clean bool) {
 	k := l.c.cork()
-	done, r, clean = l.split(k)
+	b, done, r, clean = l.split(feeding{l, k, t}, b)
 	k.end()
+	l.in.rest = append(l.in.rest[:0], b...)
+	if len(b) == 0 {
+		l.in.rest = nil
+	}
 	return done, r, clean
 }
 
-func (l *wsLink) split(k *cork) (done bool, r Reason, clean bool) {
-	if !l.worn.Load() {
-		l.worn.Store(true)
-	}
+// split returns the bytes that are to come again, before others.
+func (l *wsLink) split(f feeding, b []byte) (rest []byte, done bool, r Reason, clean bool) {
 	in := &l.in
-	b := in.buf[:in.have]
-	if in.deaf {
-		b = nil
-	}
-	for len(b) > 0 {
+	for len(b) > 0 && !in.deaf {
 		if in.left > 0 {
 			n := int(min(in.left, int64(len(b))))
 			ws.Cipher(b[:n], in.mask, in.pos)
 			in.pos = (in.pos + n) & 3
 			in.left -= int64(n)
-			if err := l.c.feed(l, b[:n], k); err != nil {
+			if err := l.c.feed(f, b[:n]); err != nil {
 				if errors.Is(err, closeError{ReasonClient}) {
-					return true, ReasonClient, true
+					return nil, true, ReasonClient, true
 				}
 				// The goodbye is being written; wait for the client to leave.
 			}
@@ -222,11 +203,10 @@ func (l *wsLink) split(k *cork) (done bool, r Reason, clean bool) {
 		if err != nil || size > 0 && !frame.Acceptable(h, in.inMsg) {
 			l.c.close(ReasonProtocol, "")
 			in.deaf = true
-			b = nil
 			break
 		}
 		if size == 0 || h.OpCode.IsControl() && len(b) < size+int(h.Length) {
-			break
+			return b, false, 0, false
 		}
 		b = b[size:]
 		if h.OpCode.IsControl() {
@@ -234,7 +214,7 @@ func (l *wsLink) split(k *cork) (done bool, r Reason, clean bool) {
 			ws.Cipher(payload, h.Mask, 0)
 			if h.OpCode == ws.OpClose {
 				code := frame.CloseCode(payload)
-				return true, ReasonClient, code == ws.StatusNormalClosure
+				return nil, true, ReasonClient, code == ws.StatusNormalClosure
 			}
 			l.control(h.OpCode, payload)
 			b = b[h.Length:]
@@ -243,11 +223,7 @@ func (l *wsLink) split(k *cork) (done bool, r Reason, clean bool) {
 		in.inMsg = !h.Fin
 		in.left, in.mask, in.pos = h.Length, h.Mask, 0
 	}
-	if in.have = copy(in.buf[:], b); in.have == 0 {
-		readPool.Put(in.buf)
-		in.buf = nil
-	}
-	return false, 0, false
+	return nil, false, 0, false
 }
 
 func (l *wsLink) control(op ws.OpCode, payload []byte) {
@@ -258,38 +234,55 @@ func (l *wsLink) control(op ws.OpCode, payload []byte) {
 }
 
 // flush implements link: it writes what the socket takes at once, and leaves the
-// rest to a goroutine.
+// rest to the loop, or to a goroutine.
 func (l *wsLink) flush() {
-	if l.raw == nil {
-		l.writeLater()
+	if l.sock == nil {
+		if !l.c.hub.spawn(l.writeAll) {
+			l.abort()
+		}
 		return
 	}
 	for {
 		more, finish := l.gather()
 		if !more {
-			if finish {
-				l.writeLater() // the goodbye may block
+			if !finish {
+				return // the writes may already be somebody else's
 			}
+			l.out.data, l.out.last = closeNormal, true
+		}
+		if !l.push() || l.finished() {
 			return
 		}
-		l.out.err = nil
-		if err := l.raw.Write(l.out.try); err != nil || l.out.err != nil {
-			l.scatter()
-			l.abort()
-			return
-		}
-		if len(l.out.data) > 0 {
-			l.writeLater()
-			return
-		}
-		l.scatter()
 	}
 }
 
-func (l *wsLink) writeLater() {
-	if !l.c.hub.spawn(l.writeAll) {
-		l.abort()
+// push writes out.data. It says no if not all is written: then Writable goes on.
+func (l *wsLink) push() bool {
+	n, err := l.sock.Write(l.out.data)
+	l.out.data = l.out.data[n:]
+	if err == nil && len(l.out.data) > 0 {
+		l.stalled.CompareAndSwap(0, l.c.hub.now())
+		if l.sock.Await(true) {
+			return false // and out may be Writable's already
+		}
+		err = net.ErrClosed
 	}
+	l.stalled.Store(0)
+	l.scatter()
+	if err != nil {
+		l.abort()
+		return false
+	}
+	return true
+}
+
+// finished ends our half of the connection if all is written (RFC 6455 §7.1.1: the
+// server closes first). The client's half is still read, and the sweep waits for both.
+func (l *wsLink) finished() bool {
+	if l.out.last {
+		l.sock.CloseWrite()
+	}
+	return l.out.last
 }
 
 // gather takes the next batch from the outbox into out.data. If there is none,
@@ -322,10 +315,17 @@ func (l *wsLink) scatter() {
 	}
 }
 
-// writeAll writes what is left in out.data, then what is queued, waiting for the
-// client where it must, but not for longer than Timing.Write at a time.
+// writeAll writes what is queued, waiting for the client where it must, but not for
+// longer than Timing.Write at a time.
 func (l *wsLink) writeAll() {
 	for {
+		more, finish := l.gather()
+		if !more {
+			if finish {
+				l.goodbye()
+			}
+			return
+		}
 		for len(l.out.data) > 0 {
 			_ = l.nc.SetWriteDeadline(time.Now().Add(l.c.hub.cfg.Timing.Write)) // fails only with the write
 			n, err := l.nc.Write(l.out.data)
@@ -341,19 +341,12 @@ func (l *wsLink) writeAll() {
 		}
 		_ = l.nc.SetWriteDeadline(time.Time{}) // whoever writes next may not set one
 		l.scatter()
-		if more, finish := l.gather(); !more {
-			if finish {
-				l.goodbye()
-			}
-			return
-		}
 	}
 }
 
 var closeNormal = ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))
 
-// goodbye ends our half of the connection (RFC 6455 §7.1.1: the server closes
-// first). The reading goroutine waits for the client's half, and the sweep for both.
+// goodbye is finished for a connection that no loop reads.
 func (l *wsLink) goodbye() {
 	_ = l.nc.SetWriteDeadline(time.Now().Add(l.c.hub.cfg.Timing.Write))
 	_, err := l.nc.Write(closeNormal)
@@ -373,7 +366,11 @@ func (l *wsLink) farewell() {
 		l.c.out.writing = true
 	}
 	l.c.mu.Unlock()
-	if mine {
+	switch {
+	case !mine:
+	case l.sock != nil:
+		_, _ = l.sock.Write(closeNormal) // the client may have left
+	default:
 		_ = l.nc.SetWriteDeadline(time.Now().Add(time.Second)) // the client may have left
 		_, _ = l.nc.Write(closeNormal)
 	}
@@ -382,10 +379,13 @@ func (l *wsLink) farewell() {
 // abort implements link.
 func (l *wsLink) abort() {
 	l.c.mu.Lock()
-	nc := l.nc
+	sock, nc := l.sock, l.nc
 	l.aborted = true
 	l.c.mu.Unlock()
-	if nc != nil {
+	switch {
+	case sock != nil:
+		sock.Abort()
+	case nc != nil:
 		_ = nc.Close() // nothing is left that could fail
 	}
 }
