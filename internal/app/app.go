@@ -34,6 +34,7 @@ import (
 
 	"causeway/internal/budget"
 	"causeway/internal/config"
+	"causeway/internal/front"
 	"causeway/internal/grant"
 	"causeway/internal/httpx"
 	"causeway/internal/ice"
@@ -67,6 +68,7 @@ type App struct {
 	requests  requests       // all but probes
 	tls       *tls.Config    // nil: plain HTTP
 	shared    []*demux.Demux // of listeners, with TLS and a relay
+	fronts    []*front.Front // of listeners without TLS
 }
 
 // Options is what a command may ask of an App beyond its configuration.
@@ -135,6 +137,7 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(errorLog{a.log.With("part", "http")}, "", 0),
 	}
+	a.openFronts()
 	return nil
 }
 
@@ -215,20 +218,6 @@ func (a *App) newRelay(key []byte, logger *slog.Logger) (*relay.Server, error) {
 		Logger:     logger,
 		Registerer: a.ops.Registry,
 	})
-}
-
-// share lets the relay have its part of the TLS listeners.
-func (a *App) share() {
-	if a.tls == nil || a.relay == nil {
-		return
-	}
-	a.tls = a.tls.Clone()
-	a.tls.NextProtos = append(a.tls.NextProtos, demux.ALPN)
-	for _, l := range a.listeners {
-		d := demux.New(l, a.tls)
-		a.shared = append(a.shared, d)
-		a.relay.Attach(d.Relay(), true)
-	}
 }
 
 // openOwn opens the relay and adds our own application to mux: signaling and pages.
@@ -388,13 +377,11 @@ func (a *App) Run(ctx context.Context) error {
 	for _, d := range a.shared {
 		g.Go(func() error { return d.Run(late) })
 	}
+	for _, f := range a.fronts {
+		g.Go(func() error { return f.Run(late) })
+	}
 	for i, l := range a.listeners {
-		switch {
-		case a.shared != nil:
-			l = a.shared[i].HTTP()
-		case a.tls != nil:
-			l = tls.NewListener(l, a.tls)
-		}
+		l = a.requestsOf(i, l)
 		g.Go(func() error { return a.serve(l) })
 	}
 	if a.relay != nil {

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"causeway/internal/loop"
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/hub/frame"
-	"causeway/internal/realtime/hub/loop"
 	"causeway/internal/realtime/hub/replay"
 	"causeway/internal/signalr"
 

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
@@ -26,6 +27,13 @@ const maxConnect = 12 << 10
 // slashes between. (http.ServeMux redirects requests for unclean paths, which
 // clients do not follow: put the handler before it.)
 func (h *Hub) Handler() http.Handler { return http.HandlerFunc(h.serve) }
+
+// Quick says whether a request is one that Handler answers without waiting or reading a
+// body: negotiate, and a WebSocket's beginning. See package front.
+func Quick(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("POST /client/negotiate?")) ||
+		bytes.HasPrefix(head, []byte("GET /client")) && bytes.Contains(head, []byte("\r\nUpgrade: websocket\r\n"))
+}
 
 // refusal is an answer to a request that is not served.
 type refusal struct {
@@ -376,7 +384,9 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, c *conn, req *requ
 	}
 	nc, rw, _, err := ws.HTTPUpgrader{Timeout: h.cfg.Timing.Write}.Upgrade(r, w)
 	if err != nil {
-		// Upgrade has answered.
+		if nc != nil { // Upgrade has answered
+			_ = nc.Close()
+		}
 		c.ended(l, ReasonDropped, false)
 		return nil
 	}

@@ -4,7 +4,7 @@ import (
 	"runtime"
 	"sync"
 
-	"causeway/internal/realtime/hub/loop"
+	"causeway/internal/loop"
 )
 
 // loops read the hub's TCP connections, one loop for two processors: the other one

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"causeway/internal/loop"
 	"causeway/internal/realtime/hub/frame"
-	"causeway/internal/realtime/hub/loop"
 
 	"github.com/gobwas/ws"
 )
@@ -62,11 +62,21 @@ type wsWriter struct {
 	last  bool    // data is the end of our half
 }
 
+// taker is a connection that a loop reads already (package front).
+type taker interface {
+	Take(loop.Source) *loop.Socket
+}
+
 // open gives the link its connection, and what the HTTP server read ahead, and
 // begins to read.
 func (l *wsLink) open(nc net.Conn, early *bufio.Reader) {
 	h := l.c.hub
-	if tcp, ok := nc.(*net.TCPConn); ok {
+	if t, ok := nc.(taker); ok {
+		l.set(t.Take(l), nil)
+		l.begin(early)
+		return
+	}
+	if tcp := plain(nc); tcp != nil {
 		if lo := h.loop(); lo != nil {
 			if lo.Adopt(tcp, l, func(s *loop.Socket) { l.set(s, nil); l.begin(early) }) != nil {
 				l.c.ended(l, ReasonDropped, false)
@@ -78,6 +88,17 @@ func (l *wsLink) open(nc net.Conn, early *bufio.Reader) {
 	if l.begin(early) && !h.spawn(l.read) {
 		l.end(ReasonDropped, true)
 	}
+}
+
+// plain is the TCP connection that nc is; nil if it is more than that.
+func plain(nc net.Conn) *net.TCPConn {
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		return nc
+	case interface{ Plain() *net.TCPConn }:
+		return nc.Plain()
+	}
+	return nil
 }
 
 func (l *wsLink) set(s *loop.Socket, nc net.Conn) {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -124,9 +123,9 @@ func (t *Turn) Leave() bool {
 		return true
 	}
 	next := &Turn{events: slices.Clone(t.events)}
-	t.current.listen(false)
+	t.current.Listen(false)
 	if !t.loop.spawn(func() { t.loop.run(next) }) {
-		t.current.listen(true)
+		t.current.Listen(true)
 		return false
 	}
 	t.left = true
@@ -172,14 +171,13 @@ func (t *Turn) serve(s *Socket, what uint32) (left bool) {
 	s.source.Readable(t)
 	t.current = nil
 	if t.left {
-		s.listen(true)
+		s.Listen(true)
 	}
 	return t.left
 }
 
-// The system calls below never wait, so the runtime need not hear of them, which
-// would hand the processor to another thread when one takes long.
-
+// epollWait is epoll_wait(2). It does not wait, so the runtime need not hear of it,
+// which would hand the processor to another thread when it takes long.
 func epollWait(fd uintptr, into []unix.EpollEvent) int {
 	for {
 		n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&into[0])), uintptr(len(into)), 0, 0, 0)
@@ -191,14 +189,6 @@ func epollWait(fd uintptr, into []unix.EpollEvent) int {
 			return -1
 		}
 	}
-}
-
-func rawIO(call uintptr, fd int, b []byte) (int, unix.Errno) {
-	if len(b) == 0 {
-		return 0, 0
-	}
-	n, _, e := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
-	return max(int(n), 0), e
 }
 
 // find is the socket of an event; nil if it is not there any more.
@@ -216,32 +206,53 @@ func (l *Loop) find(e unix.EpollEvent) *Socket {
 // Adopt takes c over. Its Source is called from now on, perhaps before Adopt
 // returns to the caller; ready is called before that. After an error c is closed.
 func (l *Loop) Adopt(c *net.TCPConn, src Source, ready func(*Socket)) error {
-	s, err := l.take(c, src)
+	fd, err := duplicate(c)
 	_ = c.Close() // our descriptor is another one
 	if err != nil {
 		return fmt.Errorf("adopt connection: %w", err)
 	}
+	return l.Take(fd, src, ready)
+}
+
+// Watch has src called when there are connections at ln to Accept; see Adopt. The
+// listener stays open until both ln and the Socket are closed.
+func (l *Loop) Watch(ln *net.TCPListener, src Source, ready func(*Socket)) error {
+	fd, err := duplicate(ln)
+	if err != nil {
+		return fmt.Errorf("watch listener: %w", err)
+	}
+	return l.Take(fd, src, ready)
+}
+
+// Take is Adopt for a descriptor, which does not block and is in nobody's poller,
+// such as Socket.Accept returns.
+func (l *Loop) Take(fd int, src Source, ready func(*Socket)) error {
+	s, err := l.add(fd, src)
+	if err != nil {
+		return fmt.Errorf("take descriptor: %w", errors.Join(err, unix.Close(fd)))
+	}
 	ready(s)
-	s.listen(true)
+	s.Listen(true)
 	return nil
 }
 
-// take makes a Socket with a descriptor of its own, which is in no poller yet.
-func (l *Loop) take(c *net.TCPConn, src Source) (*Socket, error) {
+// duplicate makes a descriptor of our own, which is in no poller yet.
+func duplicate(c syscall.Conn) (fd int, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return nil, err
+		return -1, err
 	}
-	fd, dupErr := -1, error(nil)
+	var dupErr error
 	err = raw.Control(func(old uintptr) { fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
-	if err = errors.Join(err, os.NewSyscallError("fcntl", dupErr)); err != nil {
-		return nil, err
-	}
+	return fd, errors.Join(err, os.NewSyscallError("fcntl", dupErr))
+}
+
+func (l *Loop) add(fd int, src Source) (*Socket, error) {
 	s := &Socket{fd: fd, source: src}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, errors.Join(net.ErrClosed, unix.Close(fd))
+		return nil, net.ErrClosed
 	}
 	if n := len(l.free); n > 0 {
 		s.slot, l.free = l.free[n-1], l.free[:n-1]
@@ -253,166 +264,4 @@ func (l *Loop) take(c *net.TCPConn, src Source) (*Socket, error) {
 	s.generation = l.slots[s.slot].generation
 	s.loop.Store(l)
 	return s, nil
-}
-
-// Socket is a TCP connection that a Loop reads. Read is for its Source; the other
-// methods may be called by any goroutine.
-type Socket struct {
-	loop       atomic.Pointer[Loop] // nil after the Loop has ended
-	source     Source
-	fd         int
-	slot       uint32
-	generation uint32
-	use        atomic.Int32 // uses of fd; negative after Close
-	closed     atomic.Bool
-
-	reading, full bool // what is waited for; Loop.mu guards them
-}
-
-// closing is added to Socket.use by Close.
-const closing = -1 << 30
-
-// acquire holds the descriptor, unless it is closed.
-func (s *Socket) acquire() bool {
-	if s.use.Add(1) > 0 {
-		return true
-	}
-	s.release()
-	return false
-}
-
-func (s *Socket) release() {
-	if s.use.Add(-1) == closing {
-		if s.use.CompareAndSwap(closing, 2*closing) { // once
-			_ = unix.Close(s.fd)
-		}
-	}
-}
-
-// Close ends the socket. The descriptor is closed when nobody uses it.
-func (s *Socket) Close() {
-	if s.closed.Swap(true) {
-		return
-	}
-	s.use.Add(1 + closing)
-	if l := s.loop.Swap(nil); l != nil {
-		l.mu.Lock()
-		if !l.closed {
-			_ = unix.EpollCtl(l.fd, unix.EPOLL_CTL_DEL, s.fd, nil) // it may not be there
-			l.slots[s.slot] = slot{generation: s.generation + 1}
-			l.free = append(l.free, s.slot)
-		}
-		l.mu.Unlock()
-	}
-	s.release()
-}
-
-// listen says whether to call Source.Readable.
-func (s *Socket) listen(yes bool) { s.update(&s.reading, yes) }
-
-// Await says whether to call Source.Writable, once. It is false when there will be
-// no call.
-func (s *Socket) Await(yes bool) bool { return s.update(&s.full, yes) }
-
-// wants is what the socket waits for.
-func (s *Socket) wants() (reading, full bool) {
-	if l := s.loop.Load(); l != nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return s.reading, s.full
-	}
-	return false, false
-}
-
-// update changes what is waited for.
-func (s *Socket) update(what *bool, to bool) bool {
-	l := s.loop.Load()
-	if l == nil || !s.acquire() {
-		return false
-	}
-	defer s.release()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return false
-	}
-	before := s.events()
-	*what = to
-	after := s.events()
-	switch {
-	case before == after:
-		return true
-	case before == 0:
-		return l.control(unix.EPOLL_CTL_ADD, s, after) == nil
-	case after == 0:
-		return l.control(unix.EPOLL_CTL_DEL, s, 0) == nil
-	}
-	return l.control(unix.EPOLL_CTL_MOD, s, after) == nil
-}
-
-// events is what epoll shall report. What it reports unasked, a connection that is
-// broken, is for Readable; while there is nobody to call, it comes but once.
-func (s *Socket) events() (what uint32) {
-	if s.full {
-		what |= unix.EPOLLOUT
-	}
-	if s.reading {
-		return what | unix.EPOLLIN
-	}
-	if what != 0 {
-		what |= unix.EPOLLONESHOT
-	}
-	return what
-}
-
-// Read reads what is there. Nothing to read is no error; the end is io.EOF's to say:
-// it returns 0 and false.
-func (s *Socket) Read(b []byte) (n int, open bool) {
-	if !s.acquire() {
-		return 0, false
-	}
-	defer s.release()
-	for {
-		n, err := rawIO(unix.SYS_READ, s.fd, b)
-		switch err {
-		case unix.EINTR:
-			continue
-		case unix.EAGAIN:
-			return 0, true
-		}
-		return n, err == 0 && n > 0
-	}
-}
-
-// Write writes as much as the socket takes now. Not all is no error.
-func (s *Socket) Write(b []byte) (n int, err error) {
-	if !s.acquire() {
-		return 0, net.ErrClosed
-	}
-	defer s.release()
-	for n < len(b) {
-		w, err := rawIO(unix.SYS_WRITE, s.fd, b[n:])
-		n += w
-		switch err {
-		case 0, unix.EINTR:
-		case unix.EAGAIN:
-			return n, nil
-		default:
-			return n, os.NewSyscallError("write", err)
-		}
-	}
-	return n, nil
-}
-
-// CloseWrite ends our half of the connection.
-func (s *Socket) CloseWrite() { s.shutdown(unix.SHUT_WR) }
-
-// Abort ends both halves: the Source will read the end.
-func (s *Socket) Abort() { s.shutdown(unix.SHUT_RDWR) }
-
-func (s *Socket) shutdown(how int) {
-	if s.acquire() {
-		_ = unix.Shutdown(s.fd, how) // fails when the other side has left
-		s.release()
-	}
 }
