@@ -4,11 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
+	"time"
 
+	"causeway/internal/front"
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/hub"
 	"causeway/internal/realtime/hub/membus"
@@ -63,6 +67,42 @@ func TestContract(t *testing.T) {
 		h, origin := serve(t, hub.Config{Handlers: map[string]realtime.Handler{name: handler}})
 		return realtimetest.Harness{Services: []realtime.Service{h.Service(name)}, Origins: []string{origin}}
 	})
+}
+
+// TestContractBehindFront takes the way of the application's listeners.
+func TestContractBehindFront(t *testing.T) {
+	realtimetest.Run(t, func(t *testing.T, name string, handler realtime.Handler) realtimetest.Harness {
+		h, origin := serveFront(t, hub.Config{Handlers: map[string]realtime.Handler{name: handler}})
+		return realtimetest.Harness{Services: []realtime.Service{h.Service(name)}, Origins: []string{origin}}
+	})
+}
+
+// serveFront runs a hub behind a Front.
+func serveFront(t *testing.T, cfg hub.Config) (*hub.Hub, string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	t.Cleanup(running.Wait) // after the hub, as the application does
+	t.Cleanup(cancel)
+	h, _ := run(t, cfg)
+	f := front.New(ln.(*net.TCPListener), front.Config{
+		Handler: h.Handler(), Quick: hub.Quick,
+		HeaderTimeout: time.Minute, IdleTimeout: time.Minute, MaxHeader: 16 << 10,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	server := &http.Server{Handler: h.Handler(), ReadHeaderTimeout: time.Minute}
+	running.Go(func() {
+		if err := f.Run(ctx); err != nil {
+			t.Error("front:", err)
+		}
+	})
+	running.Go(func() { _ = server.Serve(f.HTTP()) })
+	t.Cleanup(func() { _ = server.Close() })
+	return h, "http://" + ln.Addr().String()
 }
 
 // TestContractWithoutSockets takes the way of TLS connections, which are no sockets.

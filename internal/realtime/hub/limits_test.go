@@ -220,7 +220,7 @@ func TestSlowClient(t *testing.T) {
 // that goes on reading misses nothing, and one that does not is closed in time.
 func TestStalledClient(t *testing.T) {
 	ended := make(chan string, 2)
-	h, origin := serve(t, hub.Config{
+	h, origin := serveFront(t, hub.Config{
 		Timing:   hub.Timing{Write: time.Second},
 		Limits:   hub.Limits{OutboxMessages: 1000, OutboxBytes: 64 << 20},
 		Handlers: chat(funcs{disconnected: func(_ realtime.Connection, why string) { ended <- why }}),
