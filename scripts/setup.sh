@@ -29,6 +29,7 @@ need "${CAUSEWAY_FIREFOX:-firefox-esr}" firefox-esr
 need turnutils_uclient coturn
 need ip iproute2
 need unshare util-linux
+need nft nftables
 need gcc build-essential # the race detector is linked by it
 [ ${#packages[@]} -gt 0 ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -1,5 +1,5 @@
 /** Browsers of the distribution, each started with a profile of its own. */
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chromium, firefox } from 'playwright-core';
 import { childWith } from './processes.mjs';
@@ -50,11 +50,18 @@ export class Browser {
   }
 }
 
+/** A program that runs another one in a network namespace. */
+async function inNamespace(namespace, program, dir) {
+  const wrapper = join(dir, 'in-namespace');
+  await writeFile(wrapper, `#!/bin/sh\nexec ip netns exec ${namespace} ${program} "$@"\n`, { mode: 0o755 });
+  return wrapper;
+}
+
 /**
  * Starts a browser. `profile`: a Chromium with a profile on disk, in `context`, as people have it; without it storage
- * that should be on disk is in memory.
+ * that should be on disk is in memory. `namespace`: a Chromium with the network of that namespace.
  */
-export async function launch(kind, dir, { profile = false, args = [] } = {}) {
+export async function launch(kind, dir, { profile = false, args = [], namespace } = {}) {
   const own = await mkdtemp(join(dir, `${kind}-`));
   const marker = `CAUSEWAY_E2E_BROWSER=${process.pid}.${++started}`;
   const [name, value] = marker.split('=');
@@ -64,7 +71,9 @@ export async function launch(kind, dir, { profile = false, args = [] } = {}) {
     const browser = await firefox.launch({ ...options, firefoxUserPrefs: firefoxPrefs });
     return new Browser(kind, childWith(marker), own, browser);
   }
-  const options = { ...common, executablePath: process.env.CAUSEWAY_CHROMIUM ?? '/usr/bin/chromium', args: [...chromiumArgs, ...args] };
+  let executablePath = process.env.CAUSEWAY_CHROMIUM ?? '/usr/bin/chromium';
+  if (namespace) executablePath = await inNamespace(namespace, executablePath, own);
+  const options = { ...common, executablePath, args: [...chromiumArgs, ...args] };
   if (profile) {
     const context = await chromium.launchPersistentContext(join(own, 'profile'), { ...options, acceptDownloads: true });
     return new Browser(kind, childWith(marker), own, undefined, context);

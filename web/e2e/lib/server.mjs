@@ -27,10 +27,11 @@ export class Run {
   stderr = '';
   #watchers = new Set();
 
-  constructor(args, { env = {}, cwd } = {}) {
+  constructor(args, { env = {}, cwd, namespace } = {}) {
     if (!existsSync(binary)) throw new Error(`${binary} is not there; make it with: make build`);
     this.args = args;
-    this.child = spawn(binary, args, { env: cleanEnv(env), cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program, ...before] = namespace ? ['ip', 'netns', 'exec', namespace, binary] : [binary];
+    this.child = spawn(program, [...before, ...args], { env: cleanEnv(env), cwd, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const name of ['stdout', 'stderr']) {
       this.child[name].setEncoding('utf8').on('data', (text) => {
         this[name] += text;
@@ -94,9 +95,9 @@ export class Server extends Run {
    * By default the pages are on localhost, where browsers give all their interfaces, and the relay on
    * the LAN address, since Firefox does not talk to STUN and TURN servers on loopback.
    */
-  static async start({ dataDir, listen = 'localhost:0', turnListen = `${lanAddress()}:0`, args = [], env } = {}) {
+  static async start({ dataDir, listen = 'localhost:0', turnListen = `${lanAddress()}:0`, args = [], env, namespace } = {}) {
     const all = ['serve', '--listen', listen, '--turn-listen', turnListen, '--data-dir', dataDir, '--log-level', 'debug', ...args];
-    const server = new Server(all, { env });
+    const server = new Server(all, { env, namespace });
     try {
       await server.output('addresses', () => /^Ctrl-C/m.test(server.stdout));
     } catch (error) {
