@@ -43,7 +43,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/realtime/realtimetest":  {[]string{"internal/realtime", "internal/signalr"}, []string{"github.com/gobwas/ws"}},
 	"internal/signalr":                {nil, []string{"github.com/tinylib/msgp"}},
 	"internal/front":                  {[]string{"internal/loop"}, []string{"github.com/prometheus/client_golang"}},
-	"internal/nattest":                {nil, nil},
+	"internal/acceptance":             {nil, nil},
 	"internal/loop":                   {nil, []string{"golang.org/x/sys"}},
 	"internal/grant":                  {[]string{"internal/ice"}, []string{"github.com/prometheus/client_golang", "golang.org/x/sync"}},
 	"internal/signaling":              {[]string{"internal/realtime", "internal/budget", "internal/grant", "internal/ice", "internal/token", "internal/httpx"}, nil},

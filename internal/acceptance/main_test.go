@@ -1,4 +1,4 @@
-package nattest
+package acceptance
 
 import (
 	"context"
