@@ -47,6 +47,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/loop":                   {nil, []string{"golang.org/x/sys"}},
 	"internal/grant":                  {[]string{"internal/ice"}, []string{"github.com/prometheus/client_golang", "golang.org/x/sync"}},
 	"internal/signaling":              {[]string{"internal/realtime", "internal/budget", "internal/grant", "internal/ice", "internal/token", "internal/httpx"}, nil},
+	"internal/demo":                   {[]string{"internal/realtime", "internal/grant", "internal/ice", "internal/httpx"}, []string{"golang.org/x/time"}},
 	"internal/token":                  {nil, []string{"github.com/golang-jwt/jwt/v5"}},
 	"internal/ice":                    {[]string{"internal/relay/credential", "internal/secret"}, nil},
 	"internal/relay":                  {[]string{"internal/relay/credential", "internal/relay/grants", "internal/relay/nonce", "internal/relay/policy", "internal/relay/udp", "internal/relay/wire"}, []string{"github.com/pion/stun/v4", "github.com/prometheus/client_golang", "golang.org/x/sync"}},

@@ -34,6 +34,7 @@ import (
 
 	"causeway/internal/budget"
 	"causeway/internal/config"
+	"causeway/internal/demo"
 	"causeway/internal/front"
 	"causeway/internal/grant"
 	"causeway/internal/httpx"
@@ -60,6 +61,7 @@ type App struct {
 	relay     *relay.Server        // nil: switched off
 	hub       *hub.Hub             // our own, for signaling; nil: not served
 	signaling *signaling.Signaling // as are these
+	demo      *demo.Demo           // nil: not offered
 	grants    *grant.Keeper
 	relays    *relays
 	ledger    *budget.Ledger
@@ -111,7 +113,6 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 	proxies := httpx.Proxies{Trusted: cfg.TrustedProxy}
 	mux, probed := http.NewServeMux(), http.NewServeMux()
 	a.ops.Routes(probed)
-	probed.Handle("/", a.requests.count(mux))
 	if cfg.Realtime || o.RealtimeOnly {
 		reg := prometheus.WrapRegistererWith(prometheus.Labels{"service": "realtime"}, a.ops.Registry)
 		if a.service, err = newService(ctx, cfg, o, proxies.Client, reg, a.log.With("part", "realtime")); err != nil {
@@ -125,6 +126,7 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 	} else if err := a.openOwn(ctx, mux, proxies); err != nil {
 		return err
 	}
+	probed.Handle("/", a.requests.count(a.demoOr(mux)))
 	if a.tls, err = tlsConfig(ctx, cfg, a.place.port, a.log); err != nil {
 		return err
 	}
@@ -229,14 +231,17 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	if err := a.openRelay(ctx, key); err != nil {
 		return err
 	}
-	var upstream lateHandler // the hub and signaling need each other
-	if err := a.openHub(key, &upstream, proxies); err != nil {
+	var upstream, chat lateHandler // the hub and its handlers need each other
+	if err := a.openHub(key, &upstream, &chat, proxies); err != nil {
 		return err
 	}
 	if a.signaling, err = a.newSignaling(key, proxies); err != nil {
 		return err
 	}
 	upstream.Handler = a.signaling
+	if err := a.openDemo(&chat, proxies); err != nil {
+		return err
+	}
 	pages, err := web.New()
 	if err != nil {
 		return err
@@ -252,16 +257,20 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	return nil
 }
 
-// openHub makes our own hub, for signaling.
-func (a *App) openHub(key []byte, upstream realtime.Handler, proxies httpx.Proxies) error {
+// openHub makes our own hub, for signaling and for the example chat.
+func (a *App) openHub(key []byte, upstream, chat realtime.Handler, proxies httpx.Proxies) error {
 	accessKey, err := token.Derive(key, "realtime")
 	if err != nil {
 		return err
 	}
 	keys := []secret.Value{secret.New(string(accessKey))}
+	handlers := map[string]realtime.Handler{signaling.Hub: upstream}
+	if a.cfg.Demo {
+		handlers[demo.Hub] = chat
+	}
 	a.hub, err = hub.New(hub.Config{
 		Keys:       func() []secret.Value { return keys },
-		Handlers:   map[string]realtime.Handler{signaling.Hub: upstream},
+		Handlers:   handlers,
 		ClientAddr: proxies.Client,
 		Limits:     hub.Limits{Connections: a.cfg.MaxConns, PerAddress: a.cfg.MaxPerAddr},
 		Timing:     hub.Timing{Drain: a.cfg.DrainTimeout},

@@ -17,6 +17,7 @@ import (
 	"causeway/internal/ice"
 	"causeway/internal/relay"
 	"causeway/internal/relay/grants"
+	"causeway/internal/relay/policy"
 )
 
 // relays is what package grant gives out: our own relay, and bought ones when that is off or
@@ -62,6 +63,7 @@ func (r *relays) Mint(ctx context.Context, o grant.Order) (grant.Credential, err
 	req := ice.Request{
 		Session: o.Member.Session, Member: o.Member.Peer, Life: time.Until(o.NotAfter),
 		Until: o.Until, Addr: o.Member.Addr, Auth: o.Auth, Bytes: o.Bytes,
+		Closed: o.Member.Terms.Closed, DayBytes: o.Member.Terms.DayBytes,
 	}
 	m, err := r.issuer.Mint(ctx, req)
 	if errors.Is(err, ice.ErrRefused) {
@@ -114,7 +116,11 @@ func (r *relays) put(_ context.Context, req ice.Request, expires time.Time) (id,
 	if req.Addr.IsValid() {
 		g.Addrs = append(g.Addrs, req.Addr)
 	}
-	if err := r.ledger.Open(id, budget.Chain{Session: req.Session, Member: req.Member}, req.Bytes); err != nil {
+	if req.Closed {
+		g.Policy = policy.P4
+	}
+	chain := budget.Chain{Session: req.Session, Member: req.Member, Daily: budget.Cap{Bytes: req.DayBytes}}
+	if err := r.ledger.Open(id, chain, req.Bytes); err != nil {
 		return "", "", "", r.refused(err)
 	}
 	if err = r.own.Put(g); err == nil {

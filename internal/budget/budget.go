@@ -189,6 +189,7 @@ type Ledger struct {
 type session struct {
 	account
 	id      string
+	daily   Cap // Chain.Daily
 	members map[string]*member
 	grants  int
 	idle    time.Time // since when without a grant

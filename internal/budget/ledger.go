@@ -25,6 +25,9 @@ type Chain struct {
 	// Price is the name of the price in Config.Prices, and of the provider in Config.Usage;
 	// empty for the built-in relay.
 	Price string
+	// Daily is the session's cap if it has one of its own, which is full again with each UTC
+	// day, and which each of its members may spend. The zero Cap: as configured, and for good.
+	Daily Cap
 }
 
 // Open makes the account of a credential. declared is the size of what the member is going
@@ -36,8 +39,8 @@ func (l *Ledger) Open(grantID string, c Chain, declared int64) error {
 	switch {
 	case grantID == "" || c.Session == "" || c.Member == "":
 		return errors.New("open grant: a name is missing")
-	case declared < 0:
-		return errors.New("open grant: the declared size is negative")
+	case declared < 0 || c.Daily.Bytes < 0 || c.Daily.Money < 0:
+		return errors.New("open grant: the declared size or the daily cap is negative")
 	case !priced && c.Price != "":
 		return fmt.Errorf("open grant: there is no price of %q", c.Price)
 	}
@@ -89,7 +92,8 @@ func (l *Ledger) room(c Chain) error {
 func (l *Ledger) chain(c Chain) (*session, *member) {
 	s := l.sessions[c.Session]
 	if s == nil {
-		s = &session{account: newAccount(l.cfg.Session.amount()), id: c.Session, members: map[string]*member{}}
+		s = &session{id: c.Session, daily: c.Daily, members: map[string]*member{}}
+		s.account = newAccount(l.sessionLimit(s))
 		l.sessions[c.Session] = s
 	}
 	m := s.members[c.Member]
@@ -100,11 +104,29 @@ func (l *Ledger) chain(c Chain) (*session, *member) {
 	return s, m
 }
 
+// sessionLimit is what a session may spend if its members declare nothing.
+func (l *Ledger) sessionLimit(s *session) amount {
+	if s.daily == (Cap{}) {
+		return l.cfg.Session.amount()
+	}
+	limit := amount{Unlimited, Unlimited}
+	if s.daily.Bytes > 0 {
+		limit.bytes = s.daily.Bytes
+	}
+	if s.daily.Money > 0 {
+		limit.money = s.daily.Money
+	}
+	return limit
+}
+
 // memberLimit is a share of what sessions may spend. It is not narrowed by what was declared, but
 // for the session's own limit: where only one side needs the relay, one member
 // spends it all.
 func (l *Ledger) memberLimit(s *session) amount {
 	limit := s.limit
+	if s.daily != (Cap{}) {
+		return limit
+	}
 	limit.bytes = min(limit.bytes, portion(l.cfg.Session.Bytes, l.cfg.MemberShare))
 	if l.cfg.Session.Money != Unlimited {
 		limit.money = min(limit.money, portion(l.cfg.Session.Money, l.cfg.MemberShare))
@@ -135,7 +157,7 @@ func (l *Ledger) declare(s *session, m *member, size int64) {
 	for _, m := range s.members {
 		sum += min(m.declared, Unlimited-sum)
 	}
-	limit := l.cfg.Session.amount()
+	limit := l.sessionLimit(s)
 	if sum > 0 {
 		if want := portion(sum, l.cfg.DeclaredPercent); want < limit.bytes-min(limit.bytes, l.cfg.Allowance) {
 			limit.bytes = want + l.cfg.Allowance

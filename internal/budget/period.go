@@ -18,16 +18,25 @@ func (l *Ledger) roll(now time.Time) {
 	if now.Before(l.dayEnds) {
 		return
 	}
-	roll := func(a *account, limit Cap) {
+	roll := func(a *account, limit amount) {
 		leased := a.leased
-		*a = newAccount(limit.amount())
+		*a = newAccount(limit)
 		a.lease(leased)
 	}
 	monthEnded := !now.Before(l.monthEnds)
 	l.dayEnds, l.monthEnds = periods(now)
-	roll(&l.day, l.cfg.Day)
+	roll(&l.day, l.cfg.Day.amount())
 	if monthEnded {
-		roll(&l.month, l.cfg.Month)
+		roll(&l.month, l.cfg.Month.amount())
+	}
+	for _, s := range l.sessions {
+		if s.daily == (Cap{}) {
+			continue
+		}
+		roll(&s.account, l.sessionLimit(s))
+		for _, m := range s.members {
+			roll(&m.account, l.memberLimit(s))
+		}
 	}
 }
 

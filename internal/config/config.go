@@ -27,13 +27,14 @@ import (
 
 // Config is the whole configuration of `causeway serve`.
 type Config struct {
-	HTTP    `yaml:",inline" embed:""`
-	TLS     `yaml:",inline" embed:""`
-	Session `yaml:",inline" embed:""`
-	Relay   `yaml:",inline" embed:""`
-	Budget  `yaml:",inline" embed:""`
-	Service `yaml:",inline" embed:""`
-	Process `yaml:",inline" embed:""`
+	HTTP     `yaml:",inline" embed:""`
+	TLS      `yaml:",inline" embed:""`
+	Session  `yaml:",inline" embed:""`
+	Relay    `yaml:",inline" embed:""`
+	Budget   `yaml:",inline" embed:""`
+	Service  `yaml:",inline" embed:""`
+	DemoChat `yaml:",inline" embed:""`
+	Process  `yaml:",inline" embed:""`
 
 	Realtime bool `yaml:"realtime" help:"Offer the realtime service to other applications as well: the data plane under /api/, any hub but our own, upstream webhooks."`
 }
@@ -219,6 +220,7 @@ func (c *Config) Validate() error {
 	}
 	c.Service.validate(bad)
 	c.Budget.validate(bad)
+	c.DemoChat.validate(bad)
 	return errors.Join(errs...)
 }
 

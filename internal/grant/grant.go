@@ -15,6 +15,16 @@ type Member struct {
 	// Addr is the public address from which its signaling connection came; the zero Addr
 	// if there is none. It limits mints, and proves a peer address to the relay.
 	Addr netip.Addr
+	// Terms are the session's, and the same for each of its members.
+	Terms Terms
+}
+
+// Terms bind the use of relays in one session, besides the server's own settings.
+type Terms struct {
+	// Closed allows relayed addresses of the session's own members and nothing else (P4).
+	Closed bool
+	// DayBytes caps what is relayed in a UTC day, in place of the session's cap; 0: it doesn't.
+	DayBytes int64
 }
 
 // key names a member whatever its address is.

@@ -45,6 +45,10 @@ func NewChain(list []Named, logger *slog.Logger) (*Chain, error) {
 func (c *Chain) Mint(ctx context.Context, r Request) (Minted, error) {
 	var errs []error
 	for _, n := range c.list {
+		if r.Closed && !n.Issuer.Capabilities().PeerPolicy {
+			errs = append(errs, fmt.Errorf("%s has no closed relays", n.Name))
+			continue
+		}
 		m, err := n.Issuer.Mint(ctx, r)
 		if err == nil {
 			m.Handle = n.Name + ":" + m.Handle

@@ -31,6 +31,10 @@ type Request struct {
 	Addr  netip.Addr // the public address that the member signals from; may be zero
 	Auth  []Auth     // of its ICE agent
 	Bytes int64      // of the transfer that the credential is for; 0: not known
+	// Closed asks for relays that only reach the session's own relayed addresses; a Chain
+	// leaves out who has no Capabilities.PeerPolicy. DayBytes is the session's cap for a UTC day; 0: none of its own.
+	Closed   bool
+	DayBytes int64
 }
 
 // Auth is what a member's ICE agent goes by in one of its descriptions (RFC 8445 §5.3).
