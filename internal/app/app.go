@@ -293,6 +293,7 @@ func (a *App) newSignaling(key []byte, proxies httpx.Proxies) (*signaling.Signal
 		Signer:     signer,
 		Lifetime:   a.cfg.Lifetime,
 		Seats:      a.cfg.Seats,
+		Members:    a.cfg.Session.Members,
 		LinkBase:   func(r *http.Request) string { return a.place.linkBase(proxies.Origin(r), lanAddress) },
 		Origin:     proxies.Origin,
 		Logger:     a.log.With("part", "signaling"),

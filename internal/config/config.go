@@ -62,6 +62,7 @@ type TLS struct {
 type Session struct {
 	Lifetime time.Duration `yaml:"session_lifetime" name:"session-lifetime" default:"24h" help:"How long an invite link is valid."`
 	Seats    int           `yaml:"seats" default:"8" help:"How many receivers the sender admits per link, one after another."`
+	Members  int           `yaml:"room_members" name:"room-members" default:"12" help:"How many members a chat room holds, 2 to 16. Each of them is connected with each other."`
 }
 
 // Relay is the STUN and TURN server.
@@ -206,6 +207,9 @@ func (c *Config) Validate() error {
 		if n < 1 {
 			bad(key, "must be at least 1")
 		}
+	}
+	if c.Members < 2 || c.Members > 16 {
+		bad("room_members", "must be 2 to 16")
 	}
 	for key, d := range map[string]time.Duration{"session_lifetime": c.Lifetime, "relay_grace": c.RelayGrace} {
 		if d < time.Second {

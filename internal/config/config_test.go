@@ -76,6 +76,7 @@ func TestValidate(t *testing.T) {
 		"tls_cert":                    func(c *Config) { c.Cert = "a" },
 		"acme_domain":                 func(c *Config) { c.Cert, c.Key, c.ACMEDomain = "a", "b", []string{"c"} },
 		"seats":                       func(c *Config) { c.Seats = 0 },
+		"room_members":                func(c *Config) { c.Members = 17 },
 		"max_connections":             func(c *Config) { c.MaxConns = 0 },
 		"max_connections_per_address": func(c *Config) { c.MaxPerAddr = -1 },
 		"session_lifetime":            func(c *Config) { c.Lifetime = 0 },

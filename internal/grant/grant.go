@@ -64,6 +64,12 @@ type Relay interface {
 // ErrGone is a Relay's answer for a credential that it has ended.
 var ErrGone = errors.New("the relay has ended it")
 
+// Errors of Admit.
+var (
+	ErrKicked = errors.New("the member was removed")
+	ErrFull   = errors.New("the session has all its members")
+)
+
 // Errors of Pair.
 var (
 	ErrAbsent  = errors.New("not both members are present")

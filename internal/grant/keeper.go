@@ -51,6 +51,7 @@ type Keeper struct {
 
 	mu      sync.Mutex
 	members map[key]*presence
+	present map[string]int    // how many of members a session has
 	kicked  map[key]time.Time // until when they are shut out
 }
 
@@ -111,7 +112,7 @@ func New(cfg Config) (*Keeper, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	k := &Keeper{cfg: cfg, members: map[key]*presence{}, kicked: map[key]time.Time{}, work: make(chan task, maxOrders)}
+	k := &Keeper{cfg: cfg, members: map[key]*presence{}, present: map[string]int{}, kicked: map[key]time.Time{}, work: make(chan task, maxOrders)}
 	k.metrics = newMetrics(cfg.Registerer)
 	return k, nil
 }
@@ -172,23 +173,33 @@ func (k *Keeper) call(ctx context.Context, t task) {
 // Connected says that m has a connection. It is called before anything else for it. It
 // returns false for a member that was kicked.
 func (k *Keeper) Connected(m Member, connectionID string) bool {
+	return k.Admit(m, connectionID, 0) == nil
+}
+
+// Admit is Connected for a session of at most atMost members, if that is not 0. Its errors are
+// ErrKicked and ErrFull. Who has lost its connection keeps its place for Grace.
+func (k *Keeper) Admit(m Member, connectionID string, atMost int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if _, ok := k.kicked[m.key()]; ok {
-		return false
+		return ErrKicked
 	}
 	p := k.members[m.key()]
 	if p == nil {
+		if atMost > 0 && k.present[m.Session] >= atMost {
+			return ErrFull
+		}
 		if len(k.members) >= k.cfg.Members {
 			k.metrics.refused.WithLabelValues("full").Inc()
-			return true // it may do everything else
+			return nil // it may do everything else
 		}
 		p = &presence{connections: map[string]bool{}}
 		k.members[m.key()] = p
+		k.present[m.Session]++
 	}
 	p.member, p.lost = m, time.Time{}
 	p.connections[connectionID] = true
-	return true
+	return nil
 }
 
 // Disconnected says that a connection has ended. Its member has Grace to come back.
@@ -256,7 +267,13 @@ func (k *Keeper) forget(ctx context.Context, p *presence) {
 	for len(p.pairs) > 0 {
 		k.takeBack(ctx, p.pairs[0])
 	}
+	if k.members[p.member.key()] != p {
+		return
+	}
 	delete(k.members, p.member.key())
+	if k.present[p.member.Session]--; k.present[p.member.Session] == 0 {
+		delete(k.present, p.member.Session)
+	}
 }
 
 // takeBack ends a pair at both its members.

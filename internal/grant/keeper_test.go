@@ -367,6 +367,55 @@ func TestMembersAreBounded(t *testing.T) {
 	}
 }
 
+// A room holds so many; who lost its connection keeps its place for Grace, who left does not.
+func TestAdmit(t *testing.T) {
+	run(t, func(t *testing.T, k *Keeper, _ *relay) {
+		ctx := t.Context()
+		m := func(peer string) Member { return Member{Session: "room", Peer: peer} }
+		admit := func(peer, connection string) error { return k.Admit(m(peer), connection, 2) }
+		for i, peer := range []string{"a", "b", "a"} {
+			if err := admit(peer, fmt.Sprint("c", i)); err != nil {
+				t.Fatalf("%s: %v", peer, err)
+			}
+		}
+		if err := admit("c", "c3"); !errors.Is(err, ErrFull) {
+			t.Errorf("a third: %v", err)
+		}
+		if err := k.Admit(Member{Session: "other", Peer: "c"}, "c4", 2); err != nil {
+			t.Errorf("another room: %v", err)
+		}
+		k.Disconnected(ctx, m("b"), "c1")
+		if err := admit("c", "c3"); !errors.Is(err, ErrFull) {
+			t.Errorf("within the grace of one that is lost: %v", err)
+		}
+		if err := admit("b", "c5"); err != nil {
+			t.Errorf("that one comes back: %v", err)
+		}
+		k.Left(ctx, m("a"))
+		if err := admit("c", "c3"); err != nil {
+			t.Errorf("after one left: %v", err)
+		}
+		k.Disconnected(ctx, m("b"), "c5")
+		time.Sleep(30 * time.Second)
+		if err := admit("d", "c6"); err != nil {
+			t.Errorf("after the grace of one that is lost: %v", err)
+		}
+		k.Kick(ctx, m("d"))
+		if err := admit("d", "c7"); !errors.Is(err, ErrKicked) {
+			t.Errorf("after a kick: %v", err)
+		}
+		if err := admit("e", "c8"); err != nil {
+			t.Errorf("in the place of one that was kicked: %v", err)
+		}
+		for _, peer := range []string{"c", "e"} {
+			k.Left(ctx, m(peer))
+		}
+		if n := k.present["room"]; n != 0 {
+			t.Errorf("an empty room counts %d", n)
+		}
+	})
+}
+
 func TestNew(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"no relay":        {},

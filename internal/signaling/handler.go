@@ -30,7 +30,7 @@ type member struct {
 func memberOf(c realtime.Connection) (member, bool) {
 	m := member{session: c.Claims[claimSession], peer: c.Claims[claimPeer], role: token.Role(c.Claims[claimRole])}
 	m.addr, _ = netip.ParseAddr(c.Claims[claimAddr])
-	return m, m.session != "" && m.peer != "" && (m.role == token.Host || m.role == token.Guest)
+	return m, m.session != "" && m.peer != "" && m.role.Known()
 }
 
 // user returns the user id of a peer: its address within the realtime service.
@@ -39,13 +39,20 @@ func user(session, peer string) string { return session + "." + peer }
 // group returns the name of the group that the session's peers of a role are in.
 func group(session string, role token.Role) string { return string(role) + "." + session }
 
-// across returns the peers on the other side of the session.
+// across returns the peers on the other side of the session; in a room all, m among them.
 func (m member) across() realtime.Recipient {
-	other := token.Host
-	if m.role == token.Host {
-		other = token.Guest
+	return realtime.Group(group(m.session, m.facing()))
+}
+
+// facing is the role of those on the other side.
+func (m member) facing() token.Role {
+	switch m.role {
+	case token.Host:
+		return token.Guest
+	case token.Guest:
+		return token.Host
 	}
-	return realtime.Group(group(m.session, other))
+	return token.Member
 }
 
 // Connected puts the connection into the group of its side.
@@ -55,8 +62,7 @@ func (s *Signaling) Connected(ctx context.Context, c realtime.Connection) {
 		s.closeConnection(ctx, c.ID, "not a member of a session")
 		return
 	}
-	if !s.cfg.Relays.Connected(m.grantee(), c.ID) {
-		s.closeConnection(ctx, c.ID, "removed from the session")
+	if !s.admit(ctx, m, c.ID) {
 		return
 	}
 	if err := s.cfg.Realtime.JoinGroup(ctx, group(m.session, m.role), c.ID); err != nil && !errors.Is(err, realtime.ErrNoConnection) {
@@ -69,6 +75,7 @@ func (s *Signaling) Connected(ctx context.Context, c realtime.Connection) {
 func (s *Signaling) Disconnected(ctx context.Context, c realtime.Connection, _ string) {
 	if m, ok := memberOf(c); ok {
 		s.cfg.Relays.Disconnected(ctx, m.grantee(), c.ID)
+		s.sealing.forget(c.ID)
 		if err := s.sendLeft(ctx, m); err != nil {
 			s.cfg.Logger.ErrorContext(ctx, "send left failed", "err", err)
 		}
@@ -94,6 +101,8 @@ func (s *Signaling) Invoked(ctx context.Context, c realtime.Connection, msg real
 		return nil, s.signal(ctx, m, msg.Arguments[0])
 	case "relay":
 		return nil, s.relay(ctx, m, msg.Arguments[0])
+	case "sealed":
+		return nil, s.sealed(ctx, m, c.ID, msg.Arguments[0])
 	case "kick":
 		return nil, s.kick(ctx, m, msg.Arguments[0])
 	case "bye":

@@ -32,10 +32,7 @@ func (s *Signaling) relay(ctx context.Context, m member, arg json.RawMessage) er
 	if err != nil {
 		return err
 	}
-	other := member{session: m.session, peer: req.To, role: token.Host}
-	if m.role == token.Host {
-		other.role = token.Guest
-	}
+	other := member{session: m.session, peer: req.To, role: m.facing()}
 	mine, theirs, err := s.cfg.Relays.Pair(ctx, m.grantee(), other.grantee(), req.Bytes)
 	if err != nil {
 		return relayError(err)
@@ -110,7 +107,10 @@ func (s *Signaling) Budget(ctx context.Context, e budget.Event) {
 	}
 	to := []realtime.Recipient{realtime.All()}
 	if e.Session != "" {
-		to = []realtime.Recipient{realtime.Group(group(e.Session, token.Host)), realtime.Group(group(e.Session, token.Guest))}
+		to = nil
+		for _, role := range []token.Role{token.Host, token.Guest, token.Member} {
+			to = append(to, realtime.Group(group(e.Session, role)))
+		}
 	}
 	msg, err := realtime.NewMessage("budget", event)
 	for _, one := range to {

@@ -34,12 +34,13 @@ func (s *Signaling) Routes(mux *http.ServeMux) {
 	}))
 }
 
-// granted is the part of an answer that both roles get.
+// granted is the part of an answer that all roles get.
 type granted struct {
 	Session string     `json:"session"`
 	Peer    string     `json:"peer"`
 	Role    token.Role `json:"role"`
 	Grant   string     `json:"grant"`
+	Seats   int        `json:"seats"`   // how many receivers a host admits, or members a room has
 	Expires int64      `json:"expires"` // Unix seconds
 }
 
@@ -49,19 +50,31 @@ func (s *Signaling) grant(session string, role token.Role, expires time.Time) (g
 	if err != nil {
 		return granted{}, err
 	}
-	return granted{Session: session, Peer: g.Peer, Role: role, Grant: text, Expires: expires.Unix()}, nil
+	seats := s.cfg.Seats
+	if role == token.Member {
+		seats = s.cfg.Members
+	}
+	return granted{Session: session, Peer: g.Peer, Role: role, Grant: text, Seats: seats, Expires: expires.Unix()}, nil
 }
 
 func (s *Signaling) create(w http.ResponseWriter, r *http.Request) error {
-	if err := httpx.ReadJSON(w, r, maxBody, &struct{}{}); err != nil {
+	var body struct {
+		Kind string `json:"kind"`
+	}
+	if err := httpx.ReadJSON(w, r, maxBody, &body); err != nil {
 		return err
 	}
-	expires := s.cfg.Now().Add(s.cfg.Lifetime).Truncate(time.Second)
-	g, err := s.grant(token.NewSession(), token.Host, expires)
+	kind, err := parseKind(body.Kind)
 	if err != nil {
 		return err
 	}
-	invite, err := s.cfg.Signer.SignInvite(token.Invite{Session: g.Session, Expires: expires})
+	expires := s.cfg.Now().Add(s.cfg.Lifetime).Truncate(time.Second)
+	maker, _ := kind.Roles()
+	g, err := s.grant(token.NewSession(), maker, expires)
+	if err != nil {
+		return err
+	}
+	invite, err := s.cfg.Signer.SignInvite(token.Invite{Session: g.Session, Kind: kind, Expires: expires})
 	if err != nil {
 		return err
 	}
@@ -69,15 +82,30 @@ func (s *Signaling) create(w http.ResponseWriter, r *http.Request) error {
 		granted
 		Invite string `json:"invite"`
 		Base   string `json:"base"`
-		Seats  int    `json:"seats"`
-	}{g, invite, s.cfg.LinkBase(r), s.cfg.Seats})
+	}{g, invite, s.cfg.LinkBase(r)})
+}
+
+// parseKind reads the kind of session that a request is about; a transfer if it says none.
+func parseKind(text string) (token.Kind, error) {
+	switch text {
+	case "", "transfer":
+		return token.Transfer, nil
+	case "room":
+		return token.Room, nil
+	}
+	return 0, &httpx.Error{Status: http.StatusBadRequest, Code: "bad_request", Message: `"kind" is neither "transfer" nor "room".`}
 }
 
 func (s *Signaling) join(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		Invite string `json:"invite"`
+		Kind   string `json:"kind"`
 	}
 	if err := httpx.ReadJSON(w, r, maxBody, &body); err != nil {
+		return err
+	}
+	kind, err := parseKind(body.Kind)
+	if err != nil {
 		return err
 	}
 	invite, err := s.cfg.Signer.Invite(body.Invite, s.cfg.Now())
@@ -87,7 +115,11 @@ func (s *Signaling) join(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return &httpx.Error{Status: http.StatusNotFound, Code: "unknown_link", Message: "This link is not known here. Check that it was copied whole.", Err: err}
 	}
-	g, err := s.grant(invite.Session, token.Guest, invite.Expires)
+	if invite.Kind != kind {
+		return &httpx.Error{Status: http.StatusConflict, Code: "other_kind", Message: "This link is for another page: links to chats open at /chat, links to files at /."}
+	}
+	_, joiner := kind.Roles()
+	g, err := s.grant(invite.Session, joiner, invite.Expires)
 	if err != nil {
 		return err
 	}

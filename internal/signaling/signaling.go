@@ -5,9 +5,13 @@
 // The use of a relay is given to two members at a time, by a message over the hub
 // and not by HTTP: package grant, which knows who is present, mints and keeps the credentials.
 //
-// The package itself keeps no state. What a peer may do stands in its grant, which travels as
-// claims of its connection; who is present is the membership of two groups of
-// the realtime service, the session's hosts and its guests; a peer is addressed
+// A session is a star, a host and its guests, or a room, whose members are all equal, see each
+// other, and may pass messages by way of the server that they have sealed (sealed.go).
+//
+// The package itself keeps no state but the rates of those who pass sealed messages. What a peer
+// may do stands in its grant, which travels as
+// claims of its connection; who is present is the membership of groups of
+// the realtime service, the session's hosts and its guests, or its members; a peer is addressed
 // as the user "<session>.<peer>", so that an address outside of the sender's own
 // session can't be expressed. Any number of processes that share a signing key
 // can therefore serve one session, and a restart forgets nothing.
@@ -44,6 +48,8 @@ type Config struct {
 	Lifetime time.Duration
 	// Seats is how many receivers a host admits.
 	Seats int
+	// Members is how many a room holds.
+	Members int
 	// LinkBase returns what invite links to this server begin with, for a
 	// request by the host; Origin returns the origin of the request itself.
 	LinkBase, Origin func(*http.Request) string
@@ -55,7 +61,8 @@ type Config struct {
 
 // Signaling implements realtime.Handler. It is safe for concurrent use.
 type Signaling struct {
-	cfg Config
+	cfg     Config
+	sealing sealing
 }
 
 var _ realtime.Handler = (*Signaling)(nil)
@@ -65,8 +72,8 @@ func New(cfg Config) (*Signaling, error) {
 	if cfg.Realtime == nil || cfg.ICE == nil || cfg.Relays == nil || cfg.Signer == nil || cfg.LinkBase == nil || cfg.Origin == nil {
 		return nil, errors.New("signaling: incomplete configuration")
 	}
-	if cfg.Lifetime <= 0 || cfg.Seats <= 0 {
-		return nil, errors.New("signaling: lifetime and seats must be positive")
+	if cfg.Lifetime <= 0 || cfg.Seats <= 0 || cfg.Members <= 0 {
+		return nil, errors.New("signaling: lifetime, seats and members must be positive")
 	}
 	if cfg.ClientAddr == nil {
 		cfg.ClientAddr = func(*http.Request) netip.Addr { return netip.Addr{} }
@@ -77,5 +84,5 @@ func New(cfg Config) (*Signaling, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Signaling{cfg: cfg}, nil
+	return &Signaling{cfg: cfg, sealing: sealing{senders: map[string]*sender{}}}, nil
 }

@@ -89,7 +89,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f.Signaling, err = New(Config{
-		Realtime: f.rt, Relays: keeper, Signer: signer, Lifetime: 24 * time.Hour, Seats: 8,
+		Realtime: f.rt, Relays: keeper, Signer: signer, Lifetime: 24 * time.Hour, Seats: 8, Members: 3,
 		ICE:        func() []ice.Server { return []ice.Server{{URLs: []string{"stun:192.0.2.1:3478"}}} },
 		ClientAddr: httpx.Peer,
 		LinkBase:   func(*http.Request) string { return "http://lan:8080" },
@@ -309,6 +309,7 @@ func TestBudgetEvents(t *testing.T) {
 	want := []string{
 		`send 1 host.S budget{"level":"session","state":"warning"}`,
 		`send 1 guest.S budget{"level":"session","state":"warning"}`,
+		`send 1 member.S budget{"level":"session","state":"warning"}`,
 		`send 0  budget{"level":"day","state":"spent"}`,
 	}
 	if got := strings.Join(f.rt.calls, "\n"); got != strings.Join(want, "\n") {

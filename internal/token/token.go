@@ -39,13 +39,35 @@ type Role string
 
 // The roles.
 const (
-	Host  Role = "host"  // made the session
-	Guest Role = "guest" // joined by an invite
+	Host   Role = "host"   // made the session
+	Guest  Role = "guest"  // joined by an invite
+	Member Role = "member" // of a room, where all are equal
 )
+
+// Known reports whether r is one of the roles.
+func (r Role) Known() bool { return r == Host || r == Guest || r == Member }
+
+// Kind is what a session is for. Its values are those of the invite's first byte.
+type Kind uint8
+
+// The kinds.
+const (
+	Transfer Kind = 1 // a host sends files to guests
+	Room     Kind = 2 // members talk
+)
+
+// Roles returns those of who makes a session of this kind and of who joins it.
+func (k Kind) Roles() (maker, joiner Role) {
+	if k == Room {
+		return Member, Member
+	}
+	return Host, Guest
+}
 
 // Invite lets a peer join a session.
 type Invite struct {
 	Session string // base64url of 16 bytes, unpadded
+	Kind    Kind
 	Expires time.Time
 }
 
@@ -64,7 +86,6 @@ type Signer struct {
 
 // Sizes in bytes of the invite's parts.
 const (
-	inviteVersion = 1
 	sessionSize   = 16
 	peerSize      = 8
 	macSize       = 16
@@ -118,8 +139,11 @@ func (s *Signer) SignInvite(i Invite) (string, error) {
 	if err != nil || len(session) != sessionSize {
 		return "", fmt.Errorf("sign invite: session id is not %d bytes of base64url", sessionSize)
 	}
+	if i.Kind != Transfer && i.Kind != Room {
+		return "", fmt.Errorf("sign invite: kind %d is not known", i.Kind)
+	}
 	b := make([]byte, 0, inviteBody+macSize)
-	b = append(b, inviteVersion)
+	b = append(b, byte(i.Kind))
 	b = append(b, session...)
 	b = binary.BigEndian.AppendUint32(b, uint32(i.Expires.Unix()))
 	b = append(b, s.inviteMAC(b)...)
@@ -129,7 +153,7 @@ func (s *Signer) SignInvite(i Invite) (string, error) {
 // Invite checks the text of an invite: ErrInvalid before ErrExpired.
 func (s *Signer) Invite(text string, now time.Time) (Invite, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(b) != inviteBody+macSize || b[0] != inviteVersion {
+	if err != nil || len(b) != inviteBody+macSize || (Kind(b[0]) != Transfer && Kind(b[0]) != Room) {
 		return Invite{}, ErrInvalid
 	}
 	if !hmac.Equal(b[inviteBody:], s.inviteMAC(b[:inviteBody])) {
@@ -137,6 +161,7 @@ func (s *Signer) Invite(text string, now time.Time) (Invite, error) {
 	}
 	i := Invite{
 		Session: base64.RawURLEncoding.EncodeToString(b[1 : 1+sessionSize]),
+		Kind:    Kind(b[0]),
 		Expires: time.Unix(int64(binary.BigEndian.Uint32(b[1+sessionSize:])), 0),
 	}
 	if !now.Before(i.Expires) {
@@ -190,7 +215,7 @@ func (s *Signer) Grant(text string, now time.Time) (Grant, error) {
 		return Grant{}, ErrInvalid
 	}
 	g := Grant{Session: c.Session, Peer: c.Subject, Role: c.Role, Expires: c.ExpiresAt.Time}
-	if g.Session == "" || g.Peer == "" || (g.Role != Host && g.Role != Guest) {
+	if g.Session == "" || g.Peer == "" || !g.Role.Known() {
 		return Grant{}, ErrInvalid
 	}
 	return g, nil

@@ -25,7 +25,7 @@ func newSigner(t *testing.T, fill byte) *Signer {
 
 func TestInviteRoundTrip(t *testing.T) {
 	s := newSigner(t, 1)
-	want := Invite{Session: NewSession(), Expires: now.Add(time.Hour)}
+	want := Invite{Session: NewSession(), Kind: Transfer, Expires: now.Add(time.Hour)}
 	text, err := s.SignInvite(want)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func TestInviteRoundTrip(t *testing.T) {
 // Every single-bit change of an invite is found, in each of its bytes.
 func TestInviteTampered(t *testing.T) {
 	s := newSigner(t, 1)
-	text, err := s.SignInvite(Invite{Session: NewSession(), Expires: now.Add(time.Hour)})
+	text, err := s.SignInvite(Invite{Session: NewSession(), Kind: Transfer, Expires: now.Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +76,25 @@ func TestInviteTampered(t *testing.T) {
 }
 
 func TestSignInviteRefusesForeignSession(t *testing.T) {
-	if _, err := newSigner(t, 1).SignInvite(Invite{Session: "short"}); err == nil {
-		t.Error("an id of another size was signed")
+	for _, bad := range []Invite{{Session: "short", Kind: Transfer}, {Session: NewSession()}, {Session: NewSession(), Kind: Room + 1}} {
+		if _, err := newSigner(t, 1).SignInvite(bad); err == nil {
+			t.Errorf("%+v was signed", bad)
+		}
+	}
+}
+
+func TestRoomInvite(t *testing.T) {
+	s := newSigner(t, 1)
+	text, err := s.SignInvite(Invite{Session: NewSession(), Kind: Room, Expires: now.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Invite(text, now)
+	if err != nil || got.Kind != Room {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if maker, joiner := got.Kind.Roles(); maker != Member || joiner != Member {
+		t.Errorf("roles %s and %s", maker, joiner)
 	}
 }
 
@@ -162,7 +179,7 @@ func FuzzInvite(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	text, err := s.SignInvite(Invite{Session: NewSession(), Expires: now.Add(time.Hour)})
+	text, err := s.SignInvite(Invite{Session: NewSession(), Kind: Transfer, Expires: now.Add(time.Hour)})
 	if err != nil {
 		f.Fatal(err)
 	}
