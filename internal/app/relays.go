@@ -56,39 +56,44 @@ func newRelays(own *relay.Server, urls func() []string, bought []ice.Named, ledg
 }
 
 // Mint implements grant.Relay.
-func (r *relays) Mint(ctx context.Context, o grant.Order) (grant.Credential, error) {
+func (r *relays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]grant.Credential, err error) {
 	if r.issuer == nil {
-		return grant.Credential{}, grant.ErrNoRelay
+		return made, grant.ErrNoRelay
 	}
-	req := ice.Request{
-		Session: o.Member.Session, Member: o.Member.Peer, Life: time.Until(o.NotAfter),
-		Until: o.Until, Addr: o.Member.Addr, Auth: o.Auth, Bytes: o.Bytes,
-		Closed: o.Member.Terms.Closed, DayBytes: o.Member.Terms.DayBytes,
+	var requests []ice.Request
+	for _, o := range pair {
+		requests = append(requests, ice.Request{
+			Session: o.Member.Session, Member: o.Member.Peer, Life: time.Until(o.NotAfter), Region: o.Need.Region,
+			Until: o.Until, Addr: o.Member.Addr, Auth: o.Auth, Bytes: o.Need.Bytes,
+			Closed: o.Member.Terms.Closed, DayBytes: o.Member.Terms.DayBytes,
+		})
 	}
-	m, err := r.issuer.Mint(ctx, req)
+	minted, err := r.issuer.MintAll(ctx, requests)
 	if errors.Is(err, ice.ErrRefused) {
-		return grant.Credential{}, fmt.Errorf("%w: %w", grant.ErrSpent, err)
+		return made, fmt.Errorf("%w: %w", grant.ErrSpent, err)
 	}
 	if err != nil {
-		return grant.Credential{}, err
+		return made, err
 	}
-	if err := r.opened(ctx, req, m.Handle); err != nil {
-		return grant.Credential{}, err
+	for i, m := range minted {
+		if err := r.opened(requests[i], m.Handle); err != nil {
+			for _, m := range minted {
+				err = errors.Join(err, r.Revoke(context.WithoutCancel(ctx), m.Handle))
+			}
+			return [2]grant.Credential{}, err
+		}
+		made[i] = grant.Credential{Servers: m.Servers, Handle: m.Handle}
 	}
-	return grant.Credential{Servers: m.Servers, Handle: m.Handle}, nil
+	return made, nil
 }
 
 // opened counts a bought credential; ours was, before it was put.
-func (r *relays) opened(ctx context.Context, req ice.Request, handle string) error {
+func (r *relays) opened(req ice.Request, handle string) error {
 	name, _ := ice.Split(handle)
 	if name == config.OwnRelay {
 		return nil
 	}
-	err := r.ledger.Open(handle, budget.Chain{Session: req.Session, Member: req.Member, Price: name}, req.Bytes)
-	if err != nil {
-		if undo := r.issuer.Revoke(ctx, handle); undo != nil && !errors.Is(undo, errors.ErrUnsupported) {
-			err = errors.Join(err, undo)
-		}
+	if err := r.ledger.Open(handle, budget.Chain{Session: req.Session, Member: req.Member, Price: name}, req.Bytes); err != nil {
 		return refusal(err)
 	}
 	r.mu.Lock()

@@ -279,8 +279,12 @@ func (d *Demo) all(ctx context.Context, target string, what any) error {
 	return d.cfg.Realtime.Send(ctx, realtime.Group(group), m)
 }
 
+// maxRegion is the length of a region's name. One that no relay has is as good as none.
+const maxRegion = 32
+
 func (d *Demo) credentials(ctx context.Context, c realtime.Connection, s *speaker, arguments []json.RawMessage) error {
-	if len(arguments) > 1 {
+	var region string
+	if len(arguments) > 1 || len(arguments) == 1 && (json.Unmarshal(arguments[0], &region) != nil || len(region) > maxRegion) {
 		return badMessage(`"aquireturncredential" takes a region`)
 	}
 	if !s.credentials.Allow() {
@@ -292,7 +296,7 @@ func (d *Demo) credentials(ctx context.Context, c realtime.Connection, s *speake
 		return err
 	}
 	if ok {
-		mine, _, err := d.cfg.Relays.Pair(ctx, d.member(c), other, 0)
+		mine, _, err := d.cfg.Relays.Pair(ctx, d.member(c), other, grant.Need{Region: region})
 		if err != nil { // a direct path may do
 			d.cfg.Logger.InfoContext(ctx, "no credentials for the demo", "err", err)
 		} else {

@@ -60,9 +60,12 @@ func (r *recorder) Connections(_ context.Context, _ realtime.Recipient, _ string
 // relays mints credentials that say for whom.
 type relays struct{ orders []grant.Order }
 
-func (r *relays) Mint(_ context.Context, o grant.Order) (grant.Credential, error) {
-	r.orders = append(r.orders, o)
-	return grant.Credential{Servers: []ice.Server{{URLs: []string{"turn:x"}, Username: "for-" + o.Member.Peer, Credential: "c"}}, Handle: o.Member.Peer}, nil
+func (r *relays) Mint(_ context.Context, pair [2]grant.Order) (made [2]grant.Credential, err error) {
+	for i, o := range pair {
+		r.orders = append(r.orders, o)
+		made[i] = grant.Credential{Servers: []ice.Server{{URLs: []string{"turn:x"}, Username: "for-" + o.Member.Peer, Credential: "c"}}, Handle: o.Member.Peer}
+	}
+	return made, nil
 }
 func (r *relays) Renew(context.Context, string, time.Time, []ice.Auth) error { return nil }
 func (r *relays) Revoke(context.Context, string) error                       { return nil }
@@ -151,7 +154,7 @@ func TestCredentialsOnlyInCompany(t *testing.T) {
 		t.Errorf("in company: %s", got)
 	}
 	for _, o := range f.relays.orders {
-		if o.Member.Terms != (grant.Terms{Closed: true, DayBytes: 1 << 30}) {
+		if o.Member.Terms != (grant.Terms{Closed: true, DayBytes: 1 << 30}) || o.Need.Region != "europe" {
 			t.Errorf("%s: terms %+v", o.Member.Peer, o.Member.Terms)
 		}
 	}

@@ -10,14 +10,16 @@
 //     there already;
 //   - presence keeps a grant alive: it is renewed while both members are present, for
 //     Grace at a time. A connection that is lost leaves Grace for coming back;
-//   - a leave or a kick takes the grants of all the member's pairs back at once.
+//   - a leave or a kick takes the grants of all the member's pairs back at once;
+//   - when a relay goes away, its pairs are given another one (Move), and their members are told to
+//     restart ICE.
 //
 // If this process dies, nobody renews, and the relay ends the grants after Grace: it fails
 // closed.
 //
 //	            Connected, Disconnected, Left          Relay
 //	signaling ────────────────────────────────▶ Keeper ─────▶ own relay, coturn, bought ones
-//	            Pair                                Mint, Renew, Revoke
+//	            Pair, Move                          Mint, Renew, Revoke
 //
 // # Bounds and policies
 //

@@ -12,6 +12,8 @@ import (
 // Member is a peer of a session.
 type Member struct {
 	Session, Peer string
+	// Role is what the caller makes of it; Keeper.Move gives it back.
+	Role string
 	// Addr is the public address from which its signaling connection came; the zero Addr
 	// if there is none. It limits mints, and proves a peer address to the relay.
 	Addr netip.Addr
@@ -39,8 +41,7 @@ type Order struct {
 	Auth []ice.Auth
 	// Until is how long it lives without a Renew; NotAfter how long at most.
 	Until, NotAfter time.Time
-	// Bytes of the transfer that it is for; 0: not known.
-	Bytes int64
+	Need            Need
 }
 
 // Credential is what one member gets.
@@ -52,11 +53,12 @@ type Credential struct {
 // Relay is a TURN relay, or several behind one. Its methods are called concurrently and
 // return soon after ctx ends.
 //
-// Mint makes a credential; ErrNoRelay if there is none to be had. Renew says until when it is to
+// Mint makes credentials for both members of a pair, at one and the same relay, where each is the
+// other's peer; ErrNoRelay if there are none to be had. With an error, none stays. Renew says until when one is to
 // live from now on, and what the member's ICE agent goes by; ErrGone (wrapped) if the relay
 // has ended it. Revoke of a handle that is gone is no error.
 type Relay interface {
-	Mint(ctx context.Context, o Order) (Credential, error)
+	Mint(ctx context.Context, pair [2]Order) ([2]Credential, error)
 	Renew(ctx context.Context, handle string, until time.Time, auth []ice.Auth) error
 	Revoke(ctx context.Context, handle string) error
 }

@@ -65,25 +65,6 @@ type presence struct {
 	pairs       []*pair    // the oldest first
 }
 
-// pair is the use of a relay by two members; guarded by Keeper.mu.
-type pair struct {
-	members     [2]key
-	notAfter    time.Time
-	over        bool          // taken back
-	minting     chan struct{} // closed when that has ended; nil when nobody mints
-	minted      bool
-	credentials [2]Credential // in the order of members
-}
-
-// of returns the credentials' servers, those of m first.
-func (p *pair) of(m Member) (first, second []ice.Server) {
-	i := 0
-	if p.members[0] != m.key() {
-		i = 1
-	}
-	return p.credentials[i].Servers, p.credentials[1-i].Servers
-}
-
 // task is a call to the relay.
 type task struct {
 	pair   *pair
@@ -159,7 +140,7 @@ func (k *Keeper) call(ctx context.Context, t task) {
 	if errors.Is(err, ErrGone) { // a budget is spent, or the relay was restarted: who asks again gets a new one
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if !t.pair.over {
+		if !t.pair.over && t.pair.has(t.handle) {
 			k.takeBack(ctx, t.pair)
 		}
 		return
@@ -312,10 +293,28 @@ func (k *Keeper) deadline(p *pair) time.Time {
 
 func (k *Keeper) renew(ctx context.Context, p *pair) { k.tell(ctx, p, k.deadline(p)) }
 
-// tell hands a change to the workers. What they can't take is lost: a renewal comes again,
-// and an end comes by itself after Grace.
+// tell hands a change of a pair's credentials, the zero time for their end, to the workers.
 func (k *Keeper) tell(ctx context.Context, p *pair, until time.Time) {
-	for i, c := range p.credentials {
+	k.hand(ctx, p, p.credentials, until)
+	if p.oldUntil.IsZero() {
+		return
+	}
+	if !until.IsZero() && time.Now().Before(p.oldUntil) {
+		k.hand(ctx, p, p.old, until)
+		return
+	}
+	k.revoke(ctx, p, p.old)
+	p.old, p.oldUntil = [2]Credential{}, time.Time{}
+}
+
+func (k *Keeper) revoke(ctx context.Context, p *pair, of [2]Credential) {
+	k.hand(ctx, p, of, time.Time{})
+}
+
+// hand queues the tasks. What the workers can't take is lost: a renewal comes again, and an end comes
+// by itself after Grace.
+func (k *Keeper) hand(ctx context.Context, p *pair, credentials [2]Credential, until time.Time) {
+	for i, c := range credentials {
 		if c.Handle == "" {
 			continue
 		}
@@ -354,111 +353,4 @@ func (k *Keeper) sweep(ctx context.Context) {
 	}
 	maps.DeleteFunc(k.kicked, func(_ key, until time.Time) bool { return now.After(until) })
 	k.limits.sweep(now)
-}
-
-// Pair returns ICE servers for a and for b, who may use a relay with each other: those that
-// they have already, or new ones. Errors are ErrAbsent, ErrLimited, ErrNoRelay and ErrSpent,
-// or the relay's.
-func (k *Keeper) Pair(ctx context.Context, a, b Member, bytes int64) (forA, forB []ice.Server, err error) {
-	forA, forB, err = k.pair(ctx, a, b, bytes)
-	if err != nil {
-		k.metrics.refused.WithLabelValues(reasonOf(err)).Inc()
-	}
-	return forA, forB, err
-}
-
-func (k *Keeper) pair(ctx context.Context, a, b Member, bytes int64) (forA, forB []ice.Server, err error) {
-	for {
-		k.mu.Lock()
-		p, err := k.find(ctx, a, b)
-		switch {
-		case err != nil:
-			k.mu.Unlock()
-			return nil, nil, err
-		case p.minted:
-			forA, forB = p.of(a)
-			k.mu.Unlock()
-			return forA, forB, nil
-		case p.minting == nil:
-			p.minting = make(chan struct{})
-			order := Order{Until: k.deadline(p), NotAfter: p.notAfter, Bytes: bytes}
-			orders := [2]Order{order, order}
-			for i, name := range p.members {
-				m := k.members[name]
-				orders[i].Member, orders[i].Auth = m.member, slices.Clone(m.auth)
-			}
-			k.mu.Unlock()
-			if err := k.mint(ctx, p, orders); err != nil {
-				return nil, nil, err
-			}
-			forA, forB = p.of(a) // what has been minted stays as it is
-			return forA, forB, nil
-		}
-		minting := p.minting
-		k.mu.Unlock()
-		select { // both members ask at once where only a relay is allowed
-		case <-minting:
-		case <-ctx.Done():
-			return nil, nil, ctx.Err()
-		}
-	}
-}
-
-// find returns the pair of a and b, or makes one without credentials.
-func (k *Keeper) find(ctx context.Context, a, b Member) (*pair, error) {
-	first, second := k.members[a.key()], k.members[b.key()]
-	if first == nil || second == nil || first == second || a.Session != b.Session || !first.lost.IsZero() || !second.lost.IsZero() {
-		return nil, ErrAbsent
-	}
-	now := time.Now()
-	for _, one := range first.pairs {
-		if one.members == [2]key{a.key(), b.key()} || one.members == [2]key{b.key(), a.key()} {
-			if now.Before(one.notAfter.Add(-k.cfg.Life / 2)) {
-				return one, nil
-			}
-			k.takeBack(ctx, one)
-			break
-		}
-	}
-	// Whoever asks pays.
-	if !first.mints.take(now, memberBurst, memberEvery) || !k.limits.take(first.member.Addr, now) {
-		return nil, ErrLimited
-	}
-	made := &pair{members: [2]key{a.key(), b.key()}, notAfter: now.Add(k.cfg.Life)}
-	for _, p := range []*presence{first, second} {
-		if len(p.pairs) >= maxPairs {
-			k.takeBack(ctx, p.pairs[0])
-		}
-		p.pairs = append(p.pairs, made)
-	}
-	k.metrics.pairs.Inc()
-	return made, nil
-}
-
-// mint fills in the pair's credentials. If the pair was taken back meanwhile, or the second
-// credential can't be had, nothing stays.
-func (k *Keeper) mint(ctx context.Context, p *pair, orders [2]Order) (err error) {
-	var made [2]Credential
-	for i, o := range orders {
-		if made[i], err = k.cfg.Relay.Mint(ctx, o); err != nil {
-			err = fmt.Errorf("mint: %w", err)
-			break
-		}
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	close(p.minting)
-	p.minting = nil
-	p.credentials = made
-	switch {
-	case p.over: // a member left meanwhile
-		k.tell(ctx, p, time.Time{})
-		return errors.Join(err, ErrAbsent)
-	case err != nil:
-		k.takeBack(ctx, p)
-		return err
-	}
-	p.minted = true
-	k.metrics.minted.Add(2)
-	return nil
 }

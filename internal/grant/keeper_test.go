@@ -23,7 +23,19 @@ type relay struct {
 	minting func()               // called in Mint
 }
 
-func (r *relay) Mint(_ context.Context, o Order) (Credential, error) {
+func (r *relay) Mint(ctx context.Context, pair [2]Order) (made [2]Credential, err error) {
+	for i, o := range pair {
+		if made[i], err = r.mint(o); err != nil {
+			for _, c := range made[:i] {
+				_ = r.Revoke(ctx, c.Handle) // which does not fail
+			}
+			return [2]Credential{}, err
+		}
+	}
+	return made, nil
+}
+
+func (r *relay) mint(o Order) (Credential, error) {
 	if r.minting != nil {
 		r.minting()
 	}
@@ -104,7 +116,7 @@ func pass(d time.Duration) {
 
 func wantPair(t *testing.T, k *Keeper, a, b Member) (forA, forB []ice.Server) {
 	t.Helper()
-	forA, forB, err := k.Pair(t.Context(), a, b, 0)
+	forA, forB, err := k.Pair(t.Context(), a, b, Need{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,14 +132,14 @@ func wantLive(t *testing.T, r *relay, want ...string) {
 
 func TestPairIsMintedTogetherAndOnce(t *testing.T) {
 	run(t, func(t *testing.T, k *Keeper, r *relay) {
-		a, b, err := k.Pair(t.Context(), host, guest, 1234)
+		a, b, err := k.Pair(t.Context(), host, guest, Need{Bytes: 1234})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if a[0].Username != "host/1" || b[0].Username != "guest/2" {
 			t.Errorf("got %v and %v", a, b)
 		}
-		if o := r.orders[0]; o.Bytes != 1234 || o.Member != host || time.Until(o.Until) != defaultGrace || time.Until(o.NotAfter) != defaultLife {
+		if o := r.orders[0]; o.Need.Bytes != 1234 || o.Member != host || time.Until(o.Until) != defaultGrace || time.Until(o.NotAfter) != defaultLife {
 			t.Errorf("order %+v", o)
 		}
 		// The other one asks too: as they are, the other way round. Its address is the one it connected from.
@@ -157,7 +169,7 @@ func TestPresenceKeepsItAlive(t *testing.T) {
 		k.Disconnected(t.Context(), guest, "g3")
 		pass(defaultGrace + time.Second)
 		wantLive(t, r)
-		if _, _, err := k.Pair(t.Context(), host, guest, 0); !errors.Is(err, ErrAbsent) {
+		if _, _, err := k.Pair(t.Context(), host, guest, Need{}); !errors.Is(err, ErrAbsent) {
 			t.Errorf("after the grace: %v", err)
 		}
 	})
@@ -172,7 +184,7 @@ func TestLeaveTakesBackAtOnce(t *testing.T) {
 		k.Left(t.Context(), guest)
 		synctest.Wait()
 		wantLive(t, r, "host/3", "other/4")
-		if _, _, err := k.Pair(t.Context(), guest, host, 0); !errors.Is(err, ErrAbsent) {
+		if _, _, err := k.Pair(t.Context(), guest, host, Need{}); !errors.Is(err, ErrAbsent) {
 			t.Errorf("after the leave: %v", err)
 		}
 		k.Left(t.Context(), host)
@@ -214,12 +226,12 @@ func TestPairNeedsBothPresentInOneSession(t *testing.T) {
 			"oneself":         host,
 			"another session": elsewhere,
 		} {
-			if _, _, err := k.Pair(t.Context(), host, with, 0); !errors.Is(err, ErrAbsent) {
+			if _, _, err := k.Pair(t.Context(), host, with, Need{}); !errors.Is(err, ErrAbsent) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 		k.Disconnected(t.Context(), guest, "g1")
-		if _, _, err := k.Pair(t.Context(), host, guest, 0); !errors.Is(err, ErrAbsent) {
+		if _, _, err := k.Pair(t.Context(), host, guest, Need{}); !errors.Is(err, ErrAbsent) {
 			t.Errorf("a lost connection: %v", err)
 		}
 		if len(r.orders) > 0 {
@@ -233,7 +245,7 @@ func TestMintsAreLimited(t *testing.T) {
 		ask := func(i int) error {
 			m := Member{Session: "s", Peer: fmt.Sprint(i)}
 			k.Connected(m, "c")
-			_, _, err := k.Pair(t.Context(), host, m, 0)
+			_, _, err := k.Pair(t.Context(), host, m, Need{})
 			return err
 		}
 		for i := range memberBurst {
@@ -259,7 +271,7 @@ func TestPrefixesAreLimited(t *testing.T) {
 			b := Member{Session: "s", Peer: fmt.Sprint("b", i)}
 			k.Connected(a, "c")
 			k.Connected(b, "c")
-			if _, _, err := k.Pair(t.Context(), a, b, 0); errors.Is(err, ErrLimited) {
+			if _, _, err := k.Pair(t.Context(), a, b, Need{}); errors.Is(err, ErrLimited) {
 				refused++
 			}
 		}
@@ -307,7 +319,7 @@ func TestFailedMintLeavesNothing(t *testing.T) {
 			}
 			return nil
 		}
-		if _, _, err := k.Pair(t.Context(), host, guest, 0); !errors.Is(err, ErrSpent) {
+		if _, _, err := k.Pair(t.Context(), host, guest, Need{}); !errors.Is(err, ErrSpent) {
 			t.Errorf("got %v", err)
 		}
 		synctest.Wait()
@@ -320,7 +332,7 @@ func TestFailedMintLeavesNothing(t *testing.T) {
 func TestLeaveDuringAMint(t *testing.T) {
 	run(t, func(t *testing.T, k *Keeper, r *relay) {
 		r.minting = sync.OnceFunc(func() { k.Left(t.Context(), guest) })
-		if _, _, err := k.Pair(t.Context(), host, guest, 0); !errors.Is(err, ErrAbsent) {
+		if _, _, err := k.Pair(t.Context(), host, guest, Need{}); !errors.Is(err, ErrAbsent) {
 			t.Errorf("got %v", err)
 		}
 		synctest.Wait()
@@ -334,7 +346,7 @@ func TestBothAskAtOnce(t *testing.T) {
 		users := make(chan string, 2)
 		for _, pair := range [][2]Member{{host, guest}, {guest, host}} {
 			go func() {
-				a, b, err := k.Pair(t.Context(), pair[0], pair[1], 0)
+				a, b, err := k.Pair(t.Context(), pair[0], pair[1], Need{})
 				if err != nil || len(a) != 1 || len(b) != 1 {
 					t.Error(a, b, err)
 					users <- ""
@@ -362,7 +374,7 @@ func TestMembersAreBounded(t *testing.T) {
 	}
 	k.Connected(host, "h")
 	k.Connected(guest, "g")
-	if _, _, err := k.Pair(t.Context(), host, guest, 0); !errors.Is(err, ErrAbsent) {
+	if _, _, err := k.Pair(t.Context(), host, guest, Need{}); !errors.Is(err, ErrAbsent) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -440,7 +452,7 @@ func TestKick(t *testing.T) {
 		if k.Connected(guest, "g3") {
 			t.Error("came back")
 		}
-		if _, _, err := k.Pair(t.Context(), host, guest, 0); !errors.Is(err, ErrAbsent) {
+		if _, _, err := k.Pair(t.Context(), host, guest, Need{}); !errors.Is(err, ErrAbsent) {
 			t.Errorf("after the kick: %v", err)
 		}
 		if got := k.Kick(t.Context(), Member{Session: "s", Peer: "nobody"}); got != nil {

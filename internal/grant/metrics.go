@@ -11,6 +11,7 @@ type metrics struct {
 	minted  prometheus.Counter
 	refused *prometheus.CounterVec
 	failed  *prometheus.CounterVec
+	moves   *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -19,6 +20,7 @@ func newMetrics(r prometheus.Registerer) metrics {
 		minted:  prometheus.NewCounter(prometheus.CounterOpts{Name: "causeway_grant_minted_total", Help: "Relay credentials given out."}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "causeway_grant_refused_total", Help: "Requests for a relay that were refused, by reason."}, []string{"reason"}),
 		failed:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "causeway_grant_failed_total", Help: "Renewals and revocations that did not reach the relay, by what they were."}, []string{"what"}),
+		moves:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "causeway_grant_moves_total", Help: "Pairs whose relay went away: moved to another, or why not."}, []string{"result"}),
 	}
 	for _, reason := range []string{"absent", "limited", "no_relay", "spent", "failed", "full"} {
 		m.refused.WithLabelValues(reason)
@@ -26,8 +28,11 @@ func newMetrics(r prometheus.Registerer) metrics {
 	for _, what := range []string{"renew", "revoke", "busy"} {
 		m.failed.WithLabelValues(what)
 	}
+	for _, result := range []string{"moved", "no_relay", "spent", "failed"} {
+		m.moves.WithLabelValues(result)
+	}
 	if r != nil {
-		r.MustRegister(m.pairs, m.minted, m.refused, m.failed)
+		r.MustRegister(m.pairs, m.minted, m.refused, m.failed, m.moves)
 	}
 	return m
 }

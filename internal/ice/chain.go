@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +14,7 @@ import (
 type Named struct {
 	Name   string // without a colon
 	Issuer Issuer
+	Region string // that its relay is in; who asks for that is served there first
 }
 
 // Chain is an Issuer that asks others in order: our own relay first, and bought ones when
@@ -43,24 +45,74 @@ func NewChain(list []Named, logger *slog.Logger) (*Chain, error) {
 
 // Mint returns the first answer. The handle begins with the Issuer's name and a colon.
 func (c *Chain) Mint(ctx context.Context, r Request) (Minted, error) {
+	all, err := c.MintAll(ctx, []Request{r})
+	if err != nil {
+		return Minted{}, err
+	}
+	return all[0], nil
+}
+
+// MintAll is Mint for several members, by one and the same Issuer: at its relay each can be the other's
+// peer. With an error, none stays. The Region is the first one's.
+func (c *Chain) MintAll(ctx context.Context, all []Request) ([]Minted, error) {
+	if len(all) == 0 {
+		return nil, errors.New("mint: for nobody")
+	}
 	var errs []error
-	for _, n := range c.list {
-		if r.Closed && !n.Issuer.Capabilities().PeerPolicy {
+	for _, n := range c.from(all[0].Region) {
+		if all[0].Closed && !n.Issuer.Capabilities().PeerPolicy {
 			errs = append(errs, fmt.Errorf("%s has no closed relays", n.Name))
 			continue
 		}
-		m, err := n.Issuer.Mint(ctx, r)
+		made, err := n.mintAll(ctx, all)
 		if err == nil {
-			m.Handle = n.Name + ":" + m.Handle
-			return m, nil
+			return made, nil
 		}
 		errs = append(errs, err)
 		if errors.Is(err, ErrRefused) || ctx.Err() != nil {
 			break
 		}
-		c.log.Warn("a turn provider does not mint", "provider", n.Name, "err", err)
+		if !errors.Is(err, ErrAway) { // which is known
+			c.log.Warn("a turn provider does not mint", "provider", n.Name, "err", err)
+		}
 	}
-	return Minted{}, errors.Join(errs...)
+	return nil, errors.Join(errs...)
+}
+
+// from is the order in which to ask for a region.
+func (c *Chain) from(region string) []Named {
+	list := slices.Clone(c.list)
+	if region != "" {
+		slices.SortStableFunc(list, func(a, b Named) int {
+			switch near := a.Region == region; {
+			case near == (b.Region == region):
+				return 0
+			case near:
+				return -1
+			}
+			return 1
+		})
+	}
+	return list
+}
+
+func (n Named) mintAll(ctx context.Context, all []Request) ([]Minted, error) {
+	made := make([]Minted, len(all))
+	for i, r := range all {
+		m, err := n.Issuer.Mint(ctx, r)
+		if err != nil {
+			for _, before := range made[:i] {
+				_, own := Split(before.Handle)
+				if undo := n.Issuer.Revoke(context.WithoutCancel(ctx), own); undo != nil && !errors.Is(undo, errors.ErrUnsupported) {
+					err = errors.Join(err, undo)
+				}
+			}
+			return nil, err
+		}
+		m.Handle = n.Name + ":" + m.Handle
+		made[i] = m
+	}
+	return made, nil
 }
 
 // Split takes a handle of Mint apart: whose it is, and that Issuer's own handle.

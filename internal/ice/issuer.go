@@ -16,6 +16,8 @@ var (
 	// ErrRefused: the member may not have a credential, from nobody: a budget is spent, or
 	// the session is not in a state for it. The next Issuer is not asked.
 	ErrRefused = errors.New("no turn credential for this member")
+	// ErrAway: the relay is draining, or known not to answer; whoever watches it has said so.
+	ErrAway = errors.New("the relay is away")
 	// ErrAnswer: a provider's answer makes no sense.
 	ErrAnswer = errors.New("the provider's answer makes no sense")
 )

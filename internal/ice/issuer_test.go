@@ -32,6 +32,7 @@ func must(t *testing.T, err error) {
 // shop is an Issuer that does as it is told.
 type shop struct {
 	err     error // of Mint
+	room    int   // for how many more; 0: no matter
 	minted  []Request
 	revoked []string
 	usage   map[string]int64
@@ -43,6 +44,11 @@ func (s *shop) Mint(_ context.Context, r Request) (Minted, error) {
 	s.minted = append(s.minted, r)
 	if s.err != nil {
 		return Minted{}, s.err
+	}
+	if s.room--; s.room == -1 {
+		s.room = 0
+	} else if s.room == 0 {
+		s.err = errors.New("full")
 	}
 	return Minted{Servers: []Server{{URLs: []string{"turn:relay.example"}, Username: "u", Credential: "c"}}, Handle: "h:1", Expires: time.Unix(9, 0)}, nil
 }
@@ -69,7 +75,7 @@ func (s *shop) Capabilities() Capabilities { return s.caps }
 
 func TestChain(t *testing.T) {
 	own, bought := &shop{}, &shop{usage: map[string]int64{"h:1": 7}}
-	c, err := NewChain([]Named{{"own", own}, {"bought", bought}}, nil)
+	c, err := NewChain([]Named{{Name: "own", Issuer: own}, {Name: "bought", Issuer: bought}}, nil)
 	must(t, err)
 	ctx := t.Context()
 	r := Request{Session: "s", Member: "m"}
@@ -112,13 +118,46 @@ func TestChain(t *testing.T) {
 	if got := c.Capabilities(); got != (Capabilities{Expires: true, Revoke: true, RevokeDelay: -1, Usage: true, UsageDelay: time.Second}) {
 		t.Errorf("%+v", got)
 	}
-	for _, list := range [][]Named{nil, {{"", own}}, {{"a:b", own}}, {{"a", own}, {"a", own}}, {{"a", nil}}} {
+	for _, list := range [][]Named{nil, {{"", own, ""}}, {{"a:b", own, ""}}, {{"a", own, ""}, {"a", own, ""}}, {{"a", nil, ""}}} {
 		if _, err := NewChain(list, nil); err == nil {
 			t.Errorf("%+v", list)
 		}
 	}
 	if name, own := Split("a:b:c"); name != "a" || own != "b:c" {
 		t.Errorf("%q, %q", name, own)
+	}
+}
+
+// Both members of a pair are served by one, the nearest that can.
+func TestChainMintsForAPair(t *testing.T) {
+	own, far, near, bought := &shop{}, &shop{}, &shop{}, &shop{}
+	c, err := NewChain([]Named{{"own", own, "eu"}, {"far", far, "asia"}, {"near", near, "us"}, {"bought", bought, ""}}, nil)
+	must(t, err)
+	mint := func(region string) string {
+		t.Helper()
+		m, err := c.MintAll(t.Context(), []Request{{Session: "s", Member: "a", Region: region}, {Session: "s", Member: "b", Region: region}})
+		if err != nil || len(m) != 2 || m[0].Handle != m[1].Handle {
+			t.Fatalf("%+v, %v", m, err)
+		}
+		name, _ := Split(m[0].Handle)
+		return name
+	}
+	for region, want := range map[string]string{"": "own", "us": "near", "asia": "far", "eu": "own", "mars": "own"} {
+		if got := mint(region); got != want {
+			t.Errorf("region %q: %s, want %s", region, got, want)
+		}
+	}
+	near.err = ErrAway
+	if got := mint("us"); got != "own" {
+		t.Errorf("a region that is away: %s", got)
+	}
+	// Full for the second of them: the first one's is given back.
+	own.room = 1
+	if got := mint(""); got != "far" || len(own.revoked) != 1 || len(far.minted) < 4 {
+		t.Errorf("%s after %v", got, own.revoked)
+	}
+	if _, err := c.MintAll(t.Context(), nil); err == nil {
+		t.Error("minted for nobody")
 	}
 }
 

@@ -13,6 +13,9 @@ import (
 // offer for data channels has about 1 KiB, with many candidates inside 4.
 const maxMessage = 64 << 10
 
+// maxRegion is the length of a region's name.
+const maxRegion = 32
+
 // peerIDSize is the size in bytes of a peer id before its encoding.
 const peerIDSize = 8
 
@@ -46,12 +49,14 @@ type relayMessage struct {
 	To    string `json:"to"`
 	Link  uint64 `json:"link"`
 	Bytes int64  `json:"bytes"`
+	// Region that its sender prefers; a name that no relay has is as good as none.
+	Region string `json:"region"`
 }
 
 func parseRelay(arg json.RawMessage) (relayMessage, error) {
 	var m relayMessage
-	if err := json.Unmarshal(arg, &m); err != nil || m.Link == 0 || m.Bytes < 0 || !isPeer(m.To) {
-		return m, badMessage(`"relay" takes {"to": a peer, "link": a number from 1, "bytes": a number}`)
+	if err := json.Unmarshal(arg, &m); err != nil || m.Link == 0 || m.Bytes < 0 || !isPeer(m.To) || len(m.Region) > maxRegion {
+		return m, badMessage(`"relay" takes {"to": a peer, "link": a number from 1, "bytes": a number, "region": a short name}`)
 	}
 	return m, nil
 }

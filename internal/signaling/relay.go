@@ -22,7 +22,7 @@ type relayEvent struct {
 }
 
 func (m member) grantee() grant.Member {
-	return grant.Member{Session: m.session, Peer: m.peer, Addr: m.addr}
+	return grant.Member{Session: m.session, Peer: m.peer, Role: string(m.role), Addr: m.addr}
 }
 
 // relay gives the sender and a peer of its session the use of a relay with each other, and
@@ -33,7 +33,7 @@ func (s *Signaling) relay(ctx context.Context, m member, arg json.RawMessage) er
 		return err
 	}
 	other := member{session: m.session, peer: req.To, role: m.facing()}
-	mine, theirs, err := s.cfg.Relays.Pair(ctx, m.grantee(), other.grantee(), req.Bytes)
+	mine, theirs, err := s.cfg.Relays.Pair(ctx, m.grantee(), other.grantee(), grant.Need{Bytes: req.Bytes, Region: req.Region})
 	if err != nil {
 		return relayError(err)
 	}
@@ -49,6 +49,29 @@ func (s *Signaling) tellRelay(ctx context.Context, to member, e relayEvent) erro
 		return err
 	}
 	return s.cfg.Realtime.Send(ctx, realtime.User(user(to.session, to.peer)), msg)
+}
+
+// restartEvent tells a member that the relay of its links with From goes away, and which to
+// restart ICE with.
+type restartEvent struct {
+	From       string       `json:"from"`
+	Role       token.Role   `json:"role"`
+	ICEServers []ice.Server `json:"iceServers"`
+}
+
+// Moved tells both members of a pair to restart ICE. Errors are logged: who doesn't hear of it
+// finds out when the relay has gone.
+func (s *Signaling) Moved(ctx context.Context, m grant.Moved) {
+	for i, to := range m.Members {
+		from := m.Members[1-i]
+		msg, err := realtime.NewMessage("restart", restartEvent{From: from.Peer, Role: token.Role(from.Role), ICEServers: m.Servers[i]})
+		if err == nil {
+			err = s.cfg.Realtime.Send(ctx, realtime.User(user(to.Session, to.Peer)), msg)
+		}
+		if err != nil {
+			s.cfg.Logger.ErrorContext(ctx, "send restart failed", "err", err)
+		}
+	}
 }
 
 // relayError says why there is no relay, in words for the one who asked.

@@ -59,9 +59,12 @@ type relays struct {
 	fail   error
 }
 
-func (r *relays) Mint(_ context.Context, o grant.Order) (grant.Credential, error) {
-	r.orders = append(r.orders, o)
-	return grant.Credential{Servers: []ice.Server{{URLs: []string{"turn:x"}, Username: "for-" + o.Member.Peer, Credential: "c"}}, Handle: o.Member.Peer}, r.fail
+func (r *relays) Mint(_ context.Context, pair [2]grant.Order) (made [2]grant.Credential, err error) {
+	for i, o := range pair {
+		r.orders = append(r.orders, o)
+		made[i] = grant.Credential{Servers: []ice.Server{{URLs: []string{"turn:x"}, Username: "for-" + o.Member.Peer, Credential: "c"}}, Handle: o.Member.Peer}
+	}
+	return made, r.fail
 }
 
 func (r *relays) Renew(context.Context, string, time.Time, []ice.Auth) error { return nil }
@@ -248,7 +251,7 @@ func TestRelayGoesToBoth(t *testing.T) {
 	f.Connected(ctx, guest)
 	f.rt.calls = nil
 	ask := func(c realtime.Connection, to string) error {
-		arg := json.RawMessage(`{"to":"` + to + `","link":2,"bytes":77}`)
+		arg := json.RawMessage(`{"to":"` + to + `","link":2,"bytes":77,"region":"eu"}`)
 		_, err := f.Invoked(ctx, c, realtime.Message{Target: "relay", Arguments: []json.RawMessage{arg}})
 		return err
 	}
@@ -262,7 +265,7 @@ func TestRelayGoesToBoth(t *testing.T) {
 	if got := strings.Join(f.rt.calls, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
-	if o := f.relays.orders; len(o) != 2 || o[0].Bytes != 77 || o[1].Member.Addr.String() != "198.51.100.7" {
+	if o := f.relays.orders; len(o) != 2 || o[0].Need != (grant.Need{Bytes: 77, Region: "eu"}) || o[1].Member.Addr.String() != "198.51.100.7" {
 		t.Errorf("orders %+v", o)
 	}
 
@@ -299,6 +302,21 @@ func TestDescriptionsGoToTheRelays(t *testing.T) {
 	say("relay", `{"to":"`+guestPeer+`","link":1}`)
 	if got := f.relays.orders[0].Auth; len(got) != 1 || got[0] != (ice.Auth{Ufrag: "ab/+", Pwd: "swordfish"}) {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestMovedGoesToBoth(t *testing.T) {
+	f := newFixture(t)
+	f.Moved(t.Context(), grant.Moved{
+		Members: [2]grant.Member{{Session: "S", Peer: hostPeer, Role: "host"}, {Session: "S", Peer: guestPeer, Role: "guest"}},
+		Servers: [2][]ice.Server{{{URLs: []string{"turn:h"}}}, {{URLs: []string{"turn:g"}}}},
+	})
+	want := []string{
+		`send 2 S.` + hostPeer + ` restart{"from":"` + guestPeer + `","role":"guest","iceServers":[{"urls":["turn:h"]}]}`,
+		`send 2 S.` + guestPeer + ` restart{"from":"` + hostPeer + `","role":"host","iceServers":[{"urls":["turn:g"]}]}`,
+	}
+	if got := strings.Join(f.rt.calls, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s", got)
 	}
 }
 
