@@ -19,7 +19,7 @@ import (
 // modules from elsewhere (a prefix; the standard library is free to all).
 var imports = map[string]struct{ ours, modules []string }{
 	"cmd/causeway":                    {[]string{"internal/cli"}, nil},
-	"internal/cli":                    {[]string{"internal/app", "internal/bench", "internal/bench/relay", "internal/config", "internal/ops"}, []string{"github.com/alecthomas/kong"}},
+	"internal/cli":                    {[]string{"internal/app", "internal/bench", "internal/bench/relay", "internal/config", "internal/ops", "internal/plan"}, []string{"github.com/alecthomas/kong"}},
 	"internal/bench":                  {[]string{"internal/bench/load", "internal/bench/measure", "internal/bench/yardstick", "internal/realtime/accesskey", "internal/secret", "internal/realtime"}, nil},
 	"internal/bench/load":             {[]string{"internal/realtime", "internal/realtime/accesskey", "internal/secret", "internal/signalr"}, []string{"github.com/gobwas/ws", "golang.org/x/sys"}},
 	"internal/bench/measure":          {nil, nil},
@@ -61,6 +61,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/budget":                 {nil, []string{"github.com/prometheus/client_golang"}},
 	"internal/secret":                 {nil, nil},
 	"internal/httpx":                  {nil, nil},
+	"internal/plan":                   {nil, []string{"go.yaml.in/yaml/v3"}},
 	"internal/ops":                    {nil, []string{"github.com/prometheus/client_golang"}},
 	"internal/web":                    {nil, nil},
 }

@@ -34,6 +34,7 @@ type commands struct {
 	Relay    relayCommand     `cmd:"" help:"Run a STUN and TURN server alone, in the place of coturn."`
 	Config   configCommand    `cmd:"" help:"Check, print and explain the configuration."`
 	Bench    benchCommand     `cmd:"" help:"Measure this binary on this machine."`
+	Plan     planCommand      `cmd:"" help:"Calculate what running it costs, and how often it works."`
 	Version  kong.VersionFlag `env:"-" help:"Print the version."`
 }
 
