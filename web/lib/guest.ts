@@ -57,6 +57,7 @@ export class GuestSession {
 
   connected(): void {
     if (this.stage !== 'ended' && this.stage !== 'unverified') this.#hello();
+    this.link?.signalingBack();
   }
 
   /** A host that came (back) says hello. */
@@ -175,6 +176,7 @@ export class GuestSession {
         signal: (data) => signaling.send(host, data),
         relay: () => signaling.relay(host, number),
         relays: this.#relays,
+        interrupted: () => signaling.check(),
       },
       {
         changed: () => this.#linkChanged(link),

@@ -91,6 +91,7 @@ export class HostSession {
 
   connected(): void {
     this.options.signaling.hello();
+    for (const { link } of this.guests.values()) link?.signalingBack();
   }
 
   hello(from: string, role: Role): void {
@@ -178,6 +179,7 @@ export class HostSession {
         signal: (data) => signaling.send(guest.peer, data),
         relay: () => signaling.relay(guest.peer, guest.links, bytes),
         relays: guest.relays,
+        interrupted: () => signaling.check(),
       },
       {
         changed: () => this.#linkChanged(guest, link),

@@ -38,12 +38,16 @@ export interface LinkOptions {
   relay(): void;
   /** What onRelay has brought for an earlier link with this peer. */
   relays: RTCIceServer[] | undefined;
+  /** The path is lost: signaling may be as dead without having noticed, and without it there is no other path. */
+  interrupted(): void;
 }
 
 export const connectTimeoutMs = 30_000;
 export const bindTimeoutMs = 15_000;
-export const interruptedTimeoutMs = 30_000;
+/** Time for a network to come back, for signaling to notice, and for two restarts. */
+export const interruptedTimeoutMs = 60_000;
 const restartAfterMs = 3000;
+const restartAgainMs = 5000;
 const flushMs = 1000;
 const lowMark = 256 << 10;
 const candidatesAtMost = 256;
@@ -112,6 +116,11 @@ export class Link implements Wire {
   /** The server lets this pair use a relay. */
   onRelay(servers: RTCIceServer[]): void {
     if (this.phase !== 'closed') this.#relay.use(servers);
+  }
+
+  /** Signaling is up again, and what was said meanwhile was lost. */
+  signalingBack(): void {
+    if (this.phase === 'ready' && (this.interrupted || this.#unanswered)) this.#restartSoon(0);
   }
 
   /** Closes without telling; `end` is what the page will say. `now`: the page goes, there is no time to flush. */
@@ -250,21 +259,41 @@ export class Link implements Wire {
       clearTimeout(this.#restart);
       this.#relay.enough();
       this.interrupted = false;
+      // A browser may find that the old path works again, or a part of the new one, which the other knows nothing of.
+      if (this.#unanswered) this.#restartSoon(restartAgainMs);
       this.#handler.changed();
     } else if ((state === 'disconnected' || state === 'failed') && !this.interrupted) {
       this.interrupted = true;
       this.#expire(interruptedTimeoutMs, 'lost');
-      this.#restart = setTimeout(() => this.#restartIce(), state === 'failed' ? 0 : restartAfterMs);
+      this.#restartSoon(state === 'failed' ? 0 : restartAfterMs);
       this.#handler.changed();
     } else if (state === 'failed') {
-      this.#restart = setTimeout(() => this.#restartIce(), restartAfterMs);
+      this.#restartSoon(restartAfterMs); // nothing is under way any more
     }
   }
 
-  #restartIce(): void {
-    if (this.phase !== 'ready') return;
-    this.#relay.want();
-    if (this.options.role === 'host') this.#pc.restartIce();
+  /** What an offer says is not known to the other, or not what it answered. */
+  get #unanswered(): boolean {
+    return this.#pc.signalingState === 'have-local-offer';
+  }
+
+  /**
+   * Restarts ICE again and again until there is a path, as signaling may have lost what the last try said. What is under way
+   * gets more time at each try, or a slow network would never have enough. The guest leaves it to the host at first, which
+   * may have a path that works in its own eyes.
+   */
+  #restartSoon(afterMs: number, againMs = restartAgainMs): void {
+    clearTimeout(this.#restart);
+    this.#restart = setTimeout(() => {
+      const unanswered = this.#unanswered;
+      if (!this.interrupted && !unanswered) return;
+      this.options.interrupted();
+      if (this.interrupted) this.#relay.want();
+      // An offer that was not answered is made known again, with the candidates found since.
+      if (unanswered) this.#signalDescription();
+      else if (this.options.role === 'host' || againMs > restartAgainMs) this.#pc.restartIce();
+      this.#restartSoon(unanswered ? restartAgainMs : againMs, unanswered ? againMs : 2 * againMs);
+    }, afterMs);
   }
 
   #transcript(): Transcript {

@@ -37,6 +37,7 @@ class Server {
         if (changed && !parsed) throw new Error('not a signal');
         if (parsed) setTimeout(() => this.members.get(to)?.signal(peer, role, n, parsed), 1);
       },
+      check: () => void this.log.push(`${role} check`),
       relay: (to, link) => {
         this.log.push(`${role} relay`);
         setTimeout(() => this.members.get(to)?.relay(peer, link, this.relayed), 1);
@@ -227,6 +228,89 @@ test('a network that goes quiet is restarted by the host, and given up after its
   a!.become('disconnected');
   await pass(interruptedTimeoutMs + 100);
   expect(h.guests.get('guest')!.links).toBe(2); // the guest came again
+});
+
+test('what the restart says may be lost: the offer is made known again, and then ICE restarts at growing distances', async () => {
+  host();
+  const g = guest();
+  await pass();
+  const [a, b] = network.connections;
+  const offers = (): number => server.log.filter((line) => line === 'host description').length;
+  const before = offers();
+  server.change = () => undefined; // signaling is dead, and says nothing of it
+  a!.become('disconnected');
+  b!.become('disconnected');
+  await pass(3100);
+  expect([a!.restarts, a!.signalingState, offers() - before]).toEqual([1, 'have-local-offer', 1]);
+  expect(server.log.filter((line) => line.endsWith(' check')).sort()).toEqual(['guest check', 'host check']);
+  await pass(10_000);
+  expect([a!.signalingState, offers() - before]).toEqual(['have-local-offer', 3]);
+  server.change = (_, data) => data;
+  await pass(5000);
+  expect([a!.signalingState, b!.signalingState, offers() - before]).toEqual(['stable', 'stable', 5]); // and one with the relay that came meanwhile
+  const answered = a!.restarts;
+  await pass(5000);
+  expect(a!.restarts).toBe(answered + 1); // answered, and no path: another
+  await pass(5000);
+  expect(a!.restarts).toBe(answered + 1); // which has twice the time
+  await pass(5000);
+  expect(a!.restarts).toBe(answered + 2);
+  expect(g.link!.phase).toBe('ready');
+});
+
+test('a path that only one side has is not the end of it: the unanswered offer is made known still, and at once when signaling is back', async () => {
+  const h = host();
+  guest();
+  await pass();
+  const [a, b] = network.connections;
+  server.change = () => undefined;
+  a!.become('disconnected');
+  b!.become('disconnected');
+  await pass(3500);
+  a!.become('connected'); // by an old pair, or a part of a new one
+  const offers = (): number => server.log.filter((line) => line === 'host description').length;
+  const before = offers();
+  await pass(5100);
+  expect([h.guests.get('guest')!.link!.interrupted, a!.signalingState, offers()]).toEqual([false, 'have-local-offer', before + 1]);
+  server.change = (_, data) => data;
+  h.connected();
+  await pass(200);
+  expect([a!.signalingState, offers()]).toEqual(['stable', before + 2]);
+  b!.become('connected');
+  const { restarts } = a!;
+  await pass(30_000);
+  expect([a!.restarts, offers()]).toEqual([restarts, before + 2]);
+});
+
+test('a guest whose host knows of no interruption restarts ICE itself', async () => {
+  host();
+  const g = guest();
+  await pass();
+  const [a, b] = network.connections;
+  b!.become('disconnected');
+  await pass(7900);
+  expect([a!.restarts, b!.restarts]).toEqual([0, 1]); // with the relay
+  await pass(5300);
+  expect(b!.restarts).toBe(2);
+  expect(b!.signalingState).toBe('stable'); // the host has answered
+  b!.become('connected');
+  await pass(60_000);
+  expect([g.link!.phase, g.link!.interrupted, b!.restarts]).toEqual(['ready', false, 2]);
+});
+
+test.each(['restored', 'closed'])('nothing is restarted or asked any more once the link is %s', async (how) => {
+  const h = host();
+  guest();
+  await pass();
+  for (const one of network.connections) one.become('disconnected');
+  await pass(2000);
+  const [a] = network.connections;
+  if (how === 'restored') for (const one of network.connections) one.become('connected');
+  else h.guests.get('guest')!.link!.close();
+  await pass(30_000);
+  expect(a!.restarts).toBe(0);
+  expect(server.log.filter((line) => /host (check|relay)/.test(line))).toEqual([]);
+  expect(a!.closed).toBe(how === 'closed');
 });
 
 test('cancel arrives by signaling even if the channel is stuck', async () => {

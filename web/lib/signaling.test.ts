@@ -1,5 +1,135 @@
-import { expect, test } from 'vitest';
-import { Seen, parseSignal, retryDelayMs } from './signaling';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { HubSignaling, Seen, parseSignal, retryDelayMs, type SignalHandler } from './signaling';
+
+/** A connection whose far end the test is. */
+class FakeHub {
+  handlers = new Map<string, (event: unknown) => void>();
+  invoked: string[] = [];
+  stopped = false;
+  /** What invocations lead to. */
+  answer: () => Promise<void> = () => Promise.resolve();
+  #closed: () => void = () => {};
+
+  on(target: string, handler: (event: unknown) => void): void {
+    this.handlers.set(target, handler);
+  }
+  onclose(handler: () => void): void {
+    this.#closed = handler;
+  }
+  async start(): Promise<void> {}
+  invoke(method: string): Promise<void> {
+    this.invoked.push(method);
+    return this.answer();
+  }
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.close();
+  }
+  close(): void {
+    this.#closed();
+  }
+}
+
+const hubs = vi.hoisted(() => [] as unknown[]) as FakeHub[];
+vi.mock('@microsoft/signalr', () => ({
+  LogLevel: { None: 6 },
+  HubConnectionBuilder: class {
+    withUrl(): this {
+      return this;
+    }
+    configureLogging(): this {
+      return this;
+    }
+    build(): FakeHub {
+      hubs.push(new FakeHub());
+      return hubs[hubs.length - 1]!;
+    }
+  },
+}));
+
+describe('a check', () => {
+  const said: string[] = [];
+  const note = (what: string) => () => void said.push(what);
+  const handler: SignalHandler = {
+    connected: note('connected'),
+    disconnected: note('disconnected'),
+    hello: note('hello'),
+    signal: note('signal'),
+    left: note('left'),
+    relay: note('relay'),
+    spent: note('spent'),
+    refused: note('refused'),
+  };
+  const never = (): Promise<void> => new Promise(() => {});
+  const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+  let signaling: HubSignaling;
+  let running: Promise<void>;
+
+  beforeEach(async () => {
+    vi.useFakeTimers();
+    hubs.length = said.length = 0;
+    signaling = new HubSignaling('grant', handler);
+    running = signaling.run();
+    await pass(0);
+    expect([said, hubs.length]).toEqual([['connected'], 1]);
+  });
+  afterEach(async () => {
+    hubs.at(-1)!.answer = () => Promise.resolve();
+    await signaling.close();
+    await running;
+    expect(vi.getTimerCount()).toBe(0);
+    expect(hubs.every((hub) => hub.stopped)).toBe(true);
+    vi.useRealTimers();
+  });
+
+  test.each([
+    ['answered', () => Promise.resolve()],
+    ['refused', () => Promise.reject(new Error('HubException: too_many: x'))],
+  ])('that is %s changes nothing', async (_, answer) => {
+    hubs[0]!.answer = answer;
+    signaling.check();
+    await pass(10_000);
+    expect([said, hubs.length]).toEqual([['connected'], 1]);
+  });
+
+  test('that stays without an answer is one question, and another connection is begun', async () => {
+    hubs[0]!.answer = never;
+    signaling.check();
+    signaling.check();
+    expect(hubs[0]!.invoked).toEqual(['hello']);
+    await pass(3900);
+    expect([said, hubs.length]).toEqual([['connected'], 1]);
+    await pass(500);
+    expect([said, hubs.length]).toEqual([['connected', 'disconnected', 'connected'], 2]);
+    expect(hubs[0]!.stopped).toBe(true);
+    hubs[0]!.handlers.get('hello')!({ from: 'a', role: 'host' }); // late, from the one that was given up
+    hubs[0]!.close();
+    await pass(10_000);
+    expect(said).toEqual(['connected', 'disconnected', 'connected']);
+    hubs[1]!.handlers.get('hello')!({ from: 'a', role: 'host' });
+    expect(said.at(-1)).toBe('hello');
+    signaling.check(); // can be asked again
+    expect(hubs[1]!.invoked).toEqual(['hello']);
+  });
+
+  test('that is overtaken by the end of its connection begins no other than the usual', async () => {
+    hubs[0]!.answer = never;
+    signaling.check();
+    hubs[0]!.close();
+    await pass(10_000);
+    expect([said, hubs.length]).toEqual([['connected', 'disconnected', 'connected'], 1]);
+    hubs[0]!.stopped = true;
+  });
+
+  test('that is under way when all is closed leaves nothing behind', async () => {
+    hubs[0]!.answer = never;
+    signaling.check();
+    hubs[0]!.answer = () => Promise.resolve();
+    await signaling.close();
+    await pass(10_000);
+    expect(hubs.length).toBe(1);
+  });
+});
 
 test.each([
   { type: 'here' },

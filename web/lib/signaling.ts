@@ -45,8 +45,12 @@ export interface Signaling {
   send(to: string, data: SignalData): void;
   /** Asks for a relay for a link with `to`; bytes: what is to be sent over it, if known. */
   relay(to: string, link: number, bytes?: number): void;
+  /** Something else has lost its network: find out whether this has. */
+  check(): void;
 }
 
+/** How long an answer to a check may take. */
+const checkMs = 4000;
 const firstRetryMs = 250;
 const lastRetryMs = 8000;
 const seenAtMost = 1024;
@@ -114,7 +118,8 @@ export function retryDelayMs(retries: number, random = Math.random()): number {
 }
 
 export class HubSignaling implements Signaling {
-  readonly #hub: HubConnection;
+  #hub: HubConnection;
+  #check: ReturnType<typeof setTimeout> | undefined;
   #hellos = 0;
   #numbers = new Map<string, number>();
   #seen = new Seen();
@@ -123,29 +128,39 @@ export class HubSignaling implements Signaling {
   #wake: () => void = () => {};
 
   constructor(
-    grant: string,
+    private readonly grant: string,
     private readonly handler: SignalHandler,
   ) {
-    this.#hub = new HubConnectionBuilder().withUrl('/api', { accessTokenFactory: () => grant }).configureLogging(LogLevel.None).build();
-    this.#hub.on('hello', (event: unknown) => {
+    this.#hub = this.#build();
+  }
+
+  #build(): HubConnection {
+    const { handler } = this;
+    const hub = new HubConnectionBuilder().withUrl('/api', { accessTokenFactory: () => this.grant }).configureLogging(LogLevel.None).build();
+    // One that was abandoned has nothing to say any more.
+    const on = (target: string, then: (event: unknown) => void): void => hub.on(target, (event: unknown) => void (hub === this.#hub && then(event)));
+    on('hello', (event) => {
       const s = sender(event);
       if (s) handler.hello(s.from, s.role);
     });
-    this.#hub.on('left', (event: unknown) => {
+    on('left', (event) => {
       const s = sender(event);
       if (s) handler.left(s.from, s.role);
     });
-    this.#hub.on('relay', (event: unknown) => {
+    on('relay', (event) => {
       const s = sender(event);
       const { link, iceServers } = event as { link?: unknown; iceServers?: unknown };
       const servers = parseServers(iceServers);
       if (s && isLink(link) && servers) handler.relay(s.from, link, servers);
     });
-    this.#hub.on('budget', (event: unknown) => {
+    on('budget', (event) => {
       if (isRecord(event) && event.state === 'spent') handler.spent();
     });
-    this.#hub.on('signal', (event: unknown) => this.#received(event));
-    this.#hub.onclose(() => this.#wake());
+    on('signal', (event) => this.#received(event));
+    hub.onclose(() => {
+      if (hub === this.#hub) this.#wake();
+    });
+    return hub;
   }
 
   #received(event: unknown): void {
@@ -177,7 +192,33 @@ export class HubSignaling implements Signaling {
     this.handler.connected();
     await down;
     this.#up = false;
+    this.#unchecked();
     this.handler.disconnected();
+  }
+
+  check(): void {
+    if (!this.#up || this.#check) return;
+    const hub = this.#hub;
+    const timer = setTimeout(() => this.#abandon(), checkMs);
+    this.#check = timer;
+    const answered = (): void => {
+      if (this.#check === timer) this.#unchecked();
+    };
+    hub.invoke('hello', { n: ++this.#hellos }).then(answered, answered); // a refusal is an answer, too
+  }
+
+  #unchecked(): void {
+    clearTimeout(this.#check);
+    this.#check = undefined;
+  }
+
+  /** The connection is dead, which it would notice much later only: begins another. */
+  #abandon(): void {
+    const old = this.#hub;
+    this.#hub = this.#build();
+    this.#check = undefined;
+    old.stop().catch(() => {}); // fails in its own time
+    this.#wake();
   }
 
   /** The network is said to be back: don't wait for the next try. */
@@ -187,6 +228,7 @@ export class HubSignaling implements Signaling {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#unchecked();
     if (this.#up) await this.#hub.invoke('bye', {}).catch(() => {});
     await this.#hub.stop();
     this.#wake();

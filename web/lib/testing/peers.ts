@@ -69,6 +69,7 @@ export class FakeConnection {
   restarts = 0;
   configuration: RTCConfiguration = { iceServers: [{ urls: 'stun:here' }] };
   #generation = 0;
+  #needed = false;
   #remote: RTCSessionDescriptionInit | undefined;
 
   constructor(
@@ -105,6 +106,7 @@ export class FakeConnection {
     // As in browsers under load: the channels may be open before the description is to be seen.
     await new Promise((resolve) => setTimeout(resolve, 5));
     this.remoteDescription = description;
+    if (this.#needed) this.#negotiate();
   }
 
   async addIceCandidate(candidate: RTCIceCandidateInit): Promise<void> {
@@ -126,7 +128,13 @@ export class FakeConnection {
   restartIce(): void {
     this.restarts++;
     this.#generation++;
-    later(() => this.onnegotiationneeded?.({} as never));
+    this.#negotiate();
+  }
+
+  /** Is asked for in the stable state only. */
+  #negotiate(): void {
+    this.#needed = this.signalingState !== 'stable';
+    if (!this.#needed) later(() => this.onnegotiationneeded?.({} as never));
   }
 
   /** What the network does to this end. */
