@@ -210,15 +210,16 @@ func (a *App) newRelay(key []byte, logger *slog.Logger) (*relay.Server, error) {
 		return nil, err
 	}
 	return relay.New(relay.Config{
-		Listen:     a.cfg.TURNListen,
-		PublicIP:   a.cfg.PublicIP,
-		GrantKey:   grantKey,
-		Policy:     policy.Policy{Level: level, Allow: a.cfg.PeerAllow, Deny: a.cfg.PeerDeny},
-		Ledger:     leases{a.ledger},
-		MinPort:    a.cfg.RelayPorts.First,
-		MaxPort:    a.cfg.RelayPorts.Last,
-		Logger:     logger,
-		Registerer: a.ops.Registry,
+		Listen:       a.cfg.TURNListen,
+		PublicIP:     a.cfg.PublicIP,
+		GrantKey:     grantKey,
+		Policy:       policy.Policy{Level: level, Allow: a.cfg.PeerAllow, Deny: a.cfg.PeerDeny},
+		StrictSource: a.cfg.SourcePin == "strict",
+		Ledger:       leases{a.ledger},
+		MinPort:      a.cfg.RelayPorts.First,
+		MaxPort:      a.cfg.RelayPorts.Last,
+		Logger:       logger,
+		Registerer:   a.ops.Registry,
 	})
 }
 

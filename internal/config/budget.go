@@ -14,6 +14,7 @@ import (
 // Budget is what the relay may spend, and on whom.
 type Budget struct {
 	PeerPolicy     string         `yaml:"peer_policy" name:"peer-policy" default:"p2" enum:"p0,p1,p2,p3,p4" help:"Where the relay sends to (${enum}): p0 any public address; p1 and no port of a well-known service; p2 and only addresses that members of the session proved; p3 and only after a completed ICE check; p4 only relayed addresses of the session."`
+	SourcePin      string         `yaml:"relay_source_pin" name:"relay-source-pin" default:"soft" enum:"soft,strict" help:"What becomes of a credential that is used from another network (IPv4 /24, IPv6 /48) than first, and than its member signals from (${enum}): soft counts it, strict refuses it."`
 	PeerAllow      []netip.Prefix `yaml:"peer_allow" name:"peer-allow" placeholder:"PREFIX" help:"Addresses (CIDR) that peers may have whatever the policy says below p4, such as an SFU's."`
 	PeerDeny       []netip.Prefix `yaml:"peer_deny" name:"peer-deny" placeholder:"PREFIX" help:"Addresses (CIDR) that peers may not have, besides private and special ones."`
 	SessionBudget  Size           `yaml:"budget_session" name:"budget-session" default:"4GiB" help:"Most bytes relayed for one session, such as 500MB, 4GiB or unlimited."`
@@ -50,6 +51,9 @@ const OwnRelay = "own"
 func (b *Budget) validate(bad func(key, format string, args ...any)) {
 	if !slices.Contains([]string{"p0", "p1", "p2", "p3", "p4"}, b.PeerPolicy) {
 		bad("peer_policy", "%q is none of p0, p1, p2, p3 and p4", b.PeerPolicy)
+	}
+	if b.SourcePin != "soft" && b.SourcePin != "strict" {
+		bad("relay_source_pin", "%q is neither soft nor strict", b.SourcePin)
 	}
 	for key, p := range map[string][]netip.Prefix{"peer_allow": b.PeerAllow, "peer_deny": b.PeerDeny} {
 		if slices.ContainsFunc(p, func(p netip.Prefix) bool { return p.Addr().Is4In6() }) {

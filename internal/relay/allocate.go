@@ -124,8 +124,11 @@ func (s *Server) newAllocation(w *worker, c client, id identity, want wish, tid 
 	}
 	// Before a socket is opened; add asks again.
 	s.table.mu.Lock()
-	r := s.table.room(m, c)
+	r, foreign := s.table.room(m, c), m.foreign(c.addr.Addr())
 	s.table.mu.Unlock()
+	if foreign {
+		s.alarm()
+	}
 	if r != "" {
 		return nil, full(r)
 	}
@@ -163,7 +166,7 @@ func full(r refusal) answer {
 	switch r {
 	case refusedHolder, refusedSource:
 		return refuse(stun.CodeAllocQuotaReached, r)
-	case refusedExpired:
+	case refusedExpired, refusedElsewhere:
 		return refuse(stun.CodeUnauthorized, r)
 	}
 	return refuse(stun.CodeInsufficientCapacity, r)

@@ -36,6 +36,9 @@ type Config struct {
 	// Policy is the operator's part in what peers are allowed. Its level holds for grants that
 	// name none, P2 by default; for TURN REST users, of whom nothing is known, P1 at the most.
 	Policy policy.Policy
+	// StrictSource refuses an Allocate from another address prefix (source.go) than the credential
+	// was first used at; else it is only counted. It is not asked of TURN REST users.
+	StrictSource bool
 	// Ledger is where bytes are leased; nil: they are not limited. Chunk is how many at
 	// a time, 4 MiB by default: as much may be lost to a cap when a node dies.
 	Ledger Ledger

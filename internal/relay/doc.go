@@ -33,6 +33,9 @@
 // 401 or 437, a TCP connection is closed. The other is TURN REST with a shared secret, as
 // coturn has it, where the expiry refuses new allocations and nothing else.
 //
+// A credential that turns up at another address prefix than before is counted, or refused
+// (source.go).
+//
 // A nonce is bound to the client's address (package nonce), so an authenticated Allocate
 // proves that its sender receives there. That is the only proof that makes a private
 // address a peer, and the best one for a public address.

@@ -16,6 +16,7 @@ const (
 	refusedUsername     refusal = "username"      // of no form that we mint, or of another node
 	refusedGrant        refusal = "grant"         // unknown, or it has ended
 	refusedExpired      refusal = "expired"       // a new allocation with an old credential
+	refusedElsewhere    refusal = "elsewhere"     // Config.StrictSource
 	refusedAnonymous    refusal = "anonymous"     // no credentials: how every client begins
 	refusedPassword     refusal = "password"      // message integrity does not match
 	refusedNonce        refusal = "nonce"         // of another address, or old
@@ -105,6 +106,7 @@ type metrics struct {
 	total    *prometheus.CounterVec
 	refusals *prometheus.CounterVec
 	ends     *prometheus.CounterVec
+	foreign  *prometheus.CounterVec
 	denied   [][2]prometheus.Counter // by verdict: requests, packets
 
 	packets, bytes, drops *prometheus.Desc
@@ -131,6 +133,7 @@ func newMetrics() *metrics {
 		total:    counter("allocations_total", "Allocations made, by the client's transport.", "transport"),
 		refusals: counter("refusals_total", "Requests answered with an error, by reason.", "reason"),
 		ends:     counter("grants_ended_total", "Grants that ended, by cause.", "cause"),
+		foreign:  counter("foreign_sources_total", "Credentials used from another address prefix than before, by outcome.", "outcome"),
 		packets:  desc("packets_total", "Packets relayed, by direction.", "direction"),
 		bytes:    desc("bytes_total", "Payload relayed in bytes, by direction.", "direction"),
 		drops:    desc("drops_total", "Packets and connections dropped without an answer, by reason.", "reason"),
@@ -140,7 +143,7 @@ func newMetrics() *metrics {
 			denied.WithLabelValues(v.String(), "request"), denied.WithLabelValues(v.String(), "packet"),
 		})
 	}
-	m.collectors = []prometheus.Collector{m.live, m.total, m.refusals, m.ends, denied, m}
+	m.collectors = []prometheus.Collector{m.live, m.total, m.refusals, m.ends, m.foreign, denied, m}
 	return m
 }
 

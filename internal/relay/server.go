@@ -37,6 +37,7 @@ type Server struct {
 
 	asks       chan *member  // whose lease is to be filled
 	complained seldom        // about the ledger
+	alarmed    seldom        // about credentials used elsewhere
 	zero       chan struct{} // told when the last allocation has ended
 	draining   atomic.Bool
 	used       atomic.Bool
@@ -55,7 +56,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, addr: canonical(shards[0].LocalAddr()), began: cfg.now(),
-		table: newTable(cfg.Limits), metrics: newMetrics(), gate: newGate(cfg.Limits.RequestRate, cfg.Limits.RequestBurst),
+		table: newTable(cfg.Limits, cfg.StrictSource), metrics: newMetrics(), gate: newGate(cfg.Limits.RequestRate, cfg.Limits.RequestBurst),
 		shards: shards, asks: make(chan *member, 1024), zero: make(chan struct{}, 1),
 		workers: make(chan *worker, 2*cfg.Shards),
 	}

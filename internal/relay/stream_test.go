@@ -24,7 +24,7 @@ func newStream(t *testing.T) (st *stream, theirs net.Conn, ended <-chan struct{}
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{cfg: cfg, metrics: newMetrics(), table: newTable(cfg.Limits), workers: make(chan *worker, 1)}
+	s := &Server{cfg: cfg, metrics: newMetrics(), table: newTable(cfg.Limits, false), workers: make(chan *worker, 1)}
 	s.workers <- s.newWorker()
 	s.streams = newStreams(s)
 	ours, theirs := net.Pipe()

@@ -30,6 +30,7 @@ type member struct {
 	grant       grants.Grant
 	allocations []*allocation
 	proofs      []proof
+	pins        pins
 	dead        bool
 }
 
@@ -52,6 +53,7 @@ type closing struct {
 // moments; the data path takes it only to judge a peer anew.
 type table struct {
 	limits  Limits
+	strict  bool   // Config.StrictSource
 	clients *index // allocations by the client's address, over UDP
 	relayed *index // allocations by relayed address
 	live    atomic.Int64
@@ -65,9 +67,9 @@ type table struct {
 	stopped  bool // nothing more is added
 }
 
-func newTable(l Limits) *table {
+func newTable(l Limits, strict bool) *table {
 	return &table{
-		limits: l, clients: newIndex(l.Allocations), relayed: newIndex(l.Allocations),
+		limits: l, strict: strict, clients: newIndex(l.Allocations), relayed: newIndex(l.Allocations),
 		grants: make(map[string]*member), sessions: make(map[string]*session),
 		sources: make(map[netip.Prefix]int), all: make(map[*allocation]struct{}),
 	}
@@ -118,6 +120,8 @@ func (t *table) room(m *member, c client) refusal {
 	switch {
 	case m.dead || t.stopped:
 		return refusedExpired
+	case t.strict && m.foreign(c.addr.Addr()):
+		return refusedElsewhere
 	case len(t.all) >= t.limits.Allocations:
 		return refusedTotal
 	case len(m.allocations) >= limit:
@@ -149,6 +153,7 @@ func (t *table) add(a *allocation) refusal {
 	m := a.member
 	m.allocations = append(m.allocations, a)
 	m.prove(proof{a.client.addr, a.client.stream == nil})
+	m.pin(a.client.addr.Addr())
 	m.session.changed()
 	t.live.Store(int64(len(t.all)))
 	return ""
