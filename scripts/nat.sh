@@ -4,11 +4,12 @@
 #   PREFIX-server (11.0.0.1, relay.test) ── switch ──┬── router ── PREFIX-cone-a, PREFIX-cone-b
 #                                                    ├── router ── PREFIX-symmetric-a, …-b
 #                                                    ├── router ── PREFIX-noudp-a, …-b
-#                                                    └── router ── PREFIX-web-a, …-b
+#                                                    ├── router ── PREFIX-web-a, …-b
+#                                                    └── PREFIX-open-a, …-b
 #
 # A client is alone behind its router (nftables): cone: full cone, one address is the other, in and out;
-# symmetric: another port for each destination, replies only; noudp: UDP is dropped; web: nothing but TCP 443 passes.
-#   scripts/nat.sh up PREFIX [KIND…]   prints the clients' namespaces; all kinds by default
+# open: no router, but an address of its own on the switch; symmetric: another port for each destination, replies only; noudp: UDP is dropped; web: nothing but TCP 443 passes.
+#   scripts/nat.sh up PREFIX [KIND…]   prints the clients' namespaces; all kinds but open by default
 #   scripts/nat.sh down PREFIX         removes everything
 # Needs root, iproute2 and nftables. No packet leaves the namespaces. PREFIX: up to 8 letters and digits.
 set -eEuo pipefail
@@ -79,6 +80,16 @@ EOF
     for side in a b; do
       i=$((i + 1)) n=$p-$kind-$side r=$p-$kind-$side-nat
       ip netns add "$n"
+      if [ "$kind" = open ]; then
+        names "$n"
+        ip link add eth0 netns "$n" type veth peer name "p$i" netns "$p-net"
+        ip -n "$p-net" link set "p$i" master br0 up
+        ip -n "$n" addr add "11.0.0.$i/24" dev eth0
+        ip -n "$n" link set lo up
+        ip -n "$n" link set eth0 up
+        echo "$n"
+        continue
+      fi
       ip netns add "$r"
       names "$n"
       ip link add out netns "$r" type veth peer name "p$i" netns "$p-net"

@@ -17,12 +17,14 @@ const role = "CAUSEWAY_TEST_ROLE"
 func TestMain(m *testing.M) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	status := 0
-	switch os.Getenv(role) {
-	case "causeway":
+	as := os.Getenv(role)
+	roles := map[string]func(context.Context) error{"peer": peer, "attendant": attendant, "target": runTarget, "tunnel": runTunnel}
+	switch run := roles[as]; {
+	case as == "causeway":
 		status = cli.Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	case "peer":
-		if err := peer(ctx); err != nil {
-			fmt.Fprintln(os.Stderr, "peer:", err)
+	case run != nil:
+		if err := run(ctx); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", as, err)
 			status = 1
 		}
 	default:

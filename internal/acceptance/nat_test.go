@@ -27,7 +27,7 @@ import (
 // expected: direct where one of the routers lets them, relayed elsewhere, over what
 // passes: UDP, else TCP, else TLS at port 443.
 func TestNAT(t *testing.T) {
-	prefix := namespaces(t)
+	prefix := namespaces(t, "n")
 	files := certificates(t)
 	serve(t, prefix+"-server", files)
 
@@ -67,11 +67,11 @@ func TestNAT(t *testing.T) {
 	}
 }
 
-// namespaces makes the routers, and returns the prefix of their names.
-func namespaces(t *testing.T) string {
+// namespaces makes the routers of these kinds, all by default, and returns the prefix of their names.
+func namespaces(t *testing.T, letter string, kinds ...string) string {
 	t.Helper()
-	prefix := "n" + strconv.Itoa(os.Getpid())
-	out, err := exec.Command("../../scripts/nat.sh", "up", prefix).CombinedOutput()
+	prefix := letter + strconv.Itoa(os.Getpid())
+	out, err := exec.Command("../../scripts/nat.sh", append([]string{"up", prefix}, kinds...)...).CombinedOutput()
 	if err != nil {
 		t.Logf("%s", out)
 		unavailable(t, "network namespaces with NAT can't be made here (root, iproute2, nftables and a kernel with NAT are needed): "+err.Error())
@@ -129,6 +129,7 @@ func certificates(t *testing.T) (dir string) {
 // process is a child in a network namespace.
 type process struct {
 	cmd   *exec.Cmd
+	in    io.WriteCloser
 	lines chan string
 	said  *bytes.Buffer // errors
 }
@@ -148,6 +149,9 @@ func inside(t *testing.T, namespace, as, files string, env []string, args ...str
 	if err != nil {
 		t.Fatal(err)
 	}
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +165,7 @@ func inside(t *testing.T, namespace, as, files string, env []string, args ...str
 	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended
+		_ = p.in.Close()                       // likewise
 		for range p.lines {
 		}
 		<-read
@@ -197,7 +202,13 @@ func linesOf(r io.Reader) func(func(string) bool) {
 // line is the next line that the process says.
 func (p *process) line(t *testing.T) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	return p.patient(t, 30*time.Second)
+}
+
+// patient waits so long for it.
+func (p *process) patient(t *testing.T, atMost time.Duration) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), atMost)
 	defer cancel()
 	select {
 	case line, ok := <-p.lines:
@@ -212,11 +223,11 @@ func (p *process) line(t *testing.T) string {
 }
 
 // serve starts the program where relay.test is, and waits until it listens.
-func serve(t *testing.T, namespace, files string) {
+func serve(t *testing.T, namespace, files string, flags ...string) {
 	t.Helper()
-	p := inside(t, namespace, "causeway", files, nil, "serve",
+	p := inside(t, namespace, "causeway", files, nil, append([]string{"serve",
 		"--listen=11.0.0.1:443", "--public-url=https://relay.test", "--turn-listen=11.0.0.1:3478", "--public-ip=11.0.0.1",
-		"--tls-cert="+filepath.Join(files, "cert.pem"), "--tls-key="+filepath.Join(files, "key.pem"), "--data-dir="+filepath.Join(files, "data"))
+		"--tls-cert=" + filepath.Join(files, "cert.pem"), "--tls-key=" + filepath.Join(files, "key.pem"), "--data-dir=" + filepath.Join(files, "data")}, flags...)...)
 	for !strings.Contains(p.line(t), "https://") {
 	}
 }

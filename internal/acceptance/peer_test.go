@@ -61,6 +61,8 @@ type event struct {
 		Link       int
 		ICEServers []server
 		Data       negotiation
+
+		Level, State string // of a budget
 	}
 }
 
