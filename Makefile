@@ -8,7 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ARGS ?=
 
-.PHONY: help run build check test test-go test-web test-realtime test-e2e bench clean
+.PHONY: help run build check test test-go test-web test-realtime test-e2e test-fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12 | sed 's/^/  make /'
@@ -38,7 +38,7 @@ test: ## every test there is: Go with -race, web, the real binary, real browsers
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory check test-web build
 	@$(MAKE) --no-print-directory -j2 --output-sync=target BUILT=1 test-go test-realtime
-	@$(MAKE) --no-print-directory BUILT=1 test-e2e
+	@$(MAKE) --no-print-directory -j2 --output-sync=target BUILT=1 test-e2e test-fuzz
 
 test-go: ## Go tests, with the race detector
 	@CAUSEWAY_TEST_COTURN=1 CAUSEWAY_TEST_NAT=1 go test -race -timeout 10m ./...
@@ -52,6 +52,9 @@ test-e2e: $(if $(BUILT),,build) ## browser tests against bin/causeway
 
 test-realtime: $(if $(BUILT),,build) ## the realtime service by unmodified SignalR clients, in Node and in Chromium
 	@scripts/e2e.sh web/realtime/*.test.mjs
+
+test-fuzz: ## a minute of fuzzing what reads the relay's packets
+	@nice -n 19 scripts/fuzz.sh
 
 bench: build ## start-up, relay, realtime service, memory of a 1 GB transfer: an hour or so (docs/benchmarks.md)
 	@bin/causeway bench start
