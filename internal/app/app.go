@@ -144,17 +144,13 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 }
 
 // signingKey returns the key that all tokens of this server derive from.
-func signingKey(ctx context.Context, cfg config.Config) ([]byte, error) {
+func signingKey(ctx context.Context, cfg config.Config, get getSecret) ([]byte, error) {
 	if cfg.SigningKey == "" {
 		return token.LoadKey(filepath.Join(cfg.DataDir, keysDir, "signing.key"))
 	}
-	ref, err := secret.ParseRef(cfg.SigningKey)
+	v, err := get.text(ctx, "signing_key", cfg.SigningKey)
 	if err != nil {
-		return nil, fmt.Errorf("signing_key: %w", err)
-	}
-	v, err := secret.Resolve(ctx, ref)
-	if err != nil {
-		return nil, fmt.Errorf("signing_key: %w", err)
+		return nil, err
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(v.Reveal()))
 	if err != nil || len(key) != token.KeySize {
@@ -171,12 +167,12 @@ func (a *App) openRelay(ctx context.Context, key []byte) (err error) {
 			return fmt.Errorf("stun_server: %w", err)
 		}
 	}
-	bought, err := openProviders(ctx, a.cfg)
+	bought, err := openProviders(ctx, a.cfg, resolver(a.cfg).Resolve)
 	if err != nil {
 		return err
 	}
 	logger := a.log.With("part", "relay")
-	if a.ledger, err = openBudget(a.cfg, bought, a.ops.Registry, logger); err != nil {
+	if a.ledger, err = openBudget(a.cfg, filepath.Join(a.cfg.DataDir, budgetDir), usageOf(bought), a.ops.Registry, logger); err != nil {
 		return err
 	}
 	if a.cfg.TURNListen != config.TURNOff {
@@ -225,7 +221,7 @@ func (a *App) newRelay(key []byte, logger *slog.Logger) (*relay.Server, error) {
 
 // openOwn opens the relay and adds our own application to mux: signaling and pages.
 func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Proxies) error {
-	key, err := signingKey(ctx, a.cfg)
+	key, err := signingKey(ctx, a.cfg, resolver(a.cfg).Resolve)
 	if err != nil {
 		return err
 	}

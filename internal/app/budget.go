@@ -5,22 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"causeway/internal/budget"
 	"causeway/internal/config"
 	"causeway/internal/ice"
-	"causeway/internal/secret"
 )
 
 // budgetDir is where the ledger is kept, in the data directory.
 const budgetDir = "budget"
 
 // openBudget opens the ledger that everything relayed is counted in: by our relay, under the ids
-// of its grants, and by bought ones, under the handles of an ice.Chain.
-func openBudget(cfg config.Config, bought []ice.Named, reg prometheus.Registerer, logger *slog.Logger) (*budget.Ledger, error) {
+// of its grants, and by bought ones, under the handles of an ice.Chain. It is kept in dir; in memory
+// only, if that is empty.
+func openBudget(cfg config.Config, dir string, usage map[string]budget.UsageFunc, reg prometheus.Registerer, logger *slog.Logger) (*budget.Ledger, error) {
 	c := cfg.Budget
 	limit := func(bytes config.Size, money config.Money) budget.Cap {
 		return budget.Cap{Bytes: int64(bytes), Money: int64(money)}
@@ -30,7 +29,7 @@ func openBudget(cfg config.Config, bought []ice.Named, reg prometheus.Registerer
 		prices[p.Name] = int64(p.Price)
 	}
 	l, err := budget.New(budget.Config{
-		Dir:         filepath.Join(cfg.DataDir, budgetDir),
+		Dir:         dir,
 		Session:     limit(c.SessionBudget, c.SessionMoney),
 		Day:         limit(c.DayBudget, c.DayMoney),
 		Month:       limit(c.MonthBudget, c.MonthMoney),
@@ -38,7 +37,7 @@ func openBudget(cfg config.Config, bought []ice.Named, reg prometheus.Registerer
 		Allowance:   int64(c.Allowance),
 		Prices:      prices,
 		Retain:      cfg.Lifetime,
-		Usage:       usageOf(bought),
+		Usage:       usage,
 		Logger:      logger,
 		Registerer:  reg,
 	})
@@ -72,10 +71,10 @@ func usageOf(list []ice.Named) map[string]budget.UsageFunc {
 }
 
 // openProviders makes the issuers of bought relays, in the order of the configuration.
-func openProviders(ctx context.Context, cfg config.Config) ([]ice.Named, error) {
+func openProviders(ctx context.Context, cfg config.Config, get getSecret) ([]ice.Named, error) {
 	var list []ice.Named
 	for _, p := range cfg.Provider {
-		issuer, err := openProvider(ctx, p, cfg.ProviderRegion)
+		issuer, err := openProvider(ctx, p, cfg.ProviderRegion, get)
 		if err != nil {
 			return nil, fmt.Errorf("provider %s: %w", p.Name, err)
 		}
@@ -84,8 +83,8 @@ func openProviders(ctx context.Context, cfg config.Config) ([]ice.Named, error) 
 	return list, nil
 }
 
-func openProvider(ctx context.Context, p config.Provider, region string) (ice.Issuer, error) {
-	key, err := resolveRef(ctx, p.Secret)
+func openProvider(ctx context.Context, p config.Provider, region string, get getSecret) (ice.Issuer, error) {
+	key, err := get.text(ctx, "secret", p.Secret)
 	if err != nil {
 		return nil, err
 	}
@@ -98,20 +97,11 @@ func openProvider(ctx context.Context, p config.Provider, region string) (ice.Is
 		}
 		return ice.NewMetered(ice.MeteredConfig{Base: p.Origin(), SecretKey: key, Region: region})
 	case "cloudflare":
-		token, err := resolveRef(ctx, p.Analytics)
+		token, err := get.text(ctx, "analytics", p.Analytics)
 		if err != nil {
 			return nil, err
 		}
 		return ice.NewCloudflare(ice.CloudflareConfig{KeyID: p.KeyID, Key: key, Account: p.Account, Analytics: token})
 	}
 	return nil, errors.New("its type is not known")
-}
-
-// resolveRef resolves the text of a reference; empty gives the absent secret.
-func resolveRef(ctx context.Context, text string) (secret.Value, error) {
-	var ref secret.Ref
-	if err := ref.UnmarshalText([]byte(text)); err != nil {
-		return secret.Value{}, err
-	}
-	return secret.Resolve(ctx, ref)
 }

@@ -34,7 +34,8 @@ provider:
 		t.Fatal(err)
 	}
 	cfg.DataDir = t.TempDir()
-	list, err := openProviders(t.Context(), cfg)
+	dir := filepath.Join(cfg.DataDir, budgetDir)
+	list, err := openProviders(t.Context(), cfg, resolver(cfg).Resolve)
 	if err != nil || len(list) != 4 || list[0].Name != "ours" {
 		t.Fatal(list, err)
 	}
@@ -44,7 +45,7 @@ provider:
 	if got := usageOf(list); len(got) != 2 || got["metered"] == nil || got["counted"] == nil {
 		t.Errorf("usage of %v", got)
 	}
-	l, err := openBudget(cfg, list, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	l, err := openBudget(cfg, dir, usageOf(list), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,14 +60,14 @@ provider:
 	if day, _ := l.Status(); day.MoneyCap != 2_000_000 || day.Cap != 100<<30 {
 		t.Errorf("%+v", day)
 	}
-	if _, err := openBudget(cfg, nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), filepath.Join(cfg.DataDir, budgetDir)) {
+	if _, err := openBudget(cfg, dir, nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("two in one data directory: %v", err)
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
 	cfg.Provider[0].Secret = "env:TEST_SECRET_THAT_IS_NOT_SET"
-	if _, err := openProviders(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "provider ours") {
+	if _, err := openProviders(t.Context(), cfg, resolver(cfg).Resolve); err == nil || !strings.Contains(err.Error(), "provider ours") {
 		t.Errorf("%v", err)
 	}
 }

@@ -60,14 +60,7 @@ func (r *relays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]grant.C
 	if r.issuer == nil {
 		return made, grant.ErrNoRelay
 	}
-	var requests []ice.Request
-	for _, o := range pair {
-		requests = append(requests, ice.Request{
-			Session: o.Member.Session, Member: o.Member.Peer, Life: time.Until(o.NotAfter), Region: o.Need.Region,
-			Until: o.Until, Addr: o.Member.Addr, Auth: o.Auth, Bytes: o.Need.Bytes,
-			Closed: o.Member.Terms.Closed, DayBytes: o.Member.Terms.DayBytes,
-		})
-	}
+	requests := requestsFor(pair)
 	minted, err := r.issuer.MintAll(ctx, requests)
 	if errors.Is(err, ice.ErrRefused) {
 		return made, fmt.Errorf("%w: %w", grant.ErrSpent, err)
@@ -85,6 +78,18 @@ func (r *relays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]grant.C
 		made[i] = grant.Credential{Servers: m.Servers, Handle: m.Handle}
 	}
 	return made, nil
+}
+
+// requestsFor is what issuers are asked for.
+func requestsFor(pair [2]grant.Order) (requests []ice.Request) {
+	for _, o := range pair {
+		requests = append(requests, ice.Request{
+			Session: o.Member.Session, Member: o.Member.Peer, Life: time.Until(o.NotAfter), Region: o.Need.Region,
+			Until: o.Until, Addr: o.Member.Addr, Auth: o.Auth, Bytes: o.Need.Bytes,
+			Closed: o.Member.Terms.Closed, DayBytes: o.Member.Terms.DayBytes,
+		})
+	}
+	return requests
 }
 
 // opened counts a bought credential; ours was, before it was put.

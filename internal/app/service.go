@@ -37,6 +37,7 @@ type service struct {
 	log     *slog.Logger
 	keys    atomic.Pointer[[]secret.Value]
 	printed bool // the key is one that we made, and may be printed
+	alone   bool // no hub of our own is beside it, whose name others can't have
 	hub     *hub.Hub
 	rest    *rest.Handler
 	webhook *rest.Webhook
@@ -53,7 +54,7 @@ const reloadEvery = 2 * time.Second
 
 // newService wires the service; it opens no socket.
 func newService(ctx context.Context, cfg config.Config, o Options, addr func(*http.Request) netip.Addr, reg prometheus.Registerer, log *slog.Logger) (*service, error) {
-	s := &service{cfg: cfg, reload: o.Reload, log: log, printed: len(cfg.AccessKey) == 0}
+	s := &service{cfg: cfg, reload: o.Reload, log: log, printed: len(cfg.AccessKey) == 0, alone: o.RealtimeOnly}
 	keys, err := accessKeys(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func (s *service) accessKeys() []secret.Value { return *s.keys.Load() }
 
 // handler is the upstream of every hub but our own.
 func (s *service) handler(name string) realtime.Handler {
-	if name == signaling.Hub {
+	if name == signaling.Hub && !s.alone {
 		return nil
 	}
 	return s.webhook
@@ -166,7 +167,7 @@ func (s *service) handler(name string) realtime.Handler {
 
 // named is the data plane's way to a hub.
 func (s *service) named(name string) realtime.Service {
-	if name == signaling.Hub {
+	if name == signaling.Hub && !s.alone {
 		return nil
 	}
 	return s.hub.Service(name)

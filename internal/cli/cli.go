@@ -29,13 +29,16 @@ const (
 
 // commands is the whole command line.
 type commands struct {
-	Serve    serveCommand     `cmd:"" help:"Run everything: pages, signaling, realtime service, relay."`
-	Realtime realtimeCommand  `cmd:"" help:"Run the realtime service alone, in the place of Azure SignalR Service."`
-	Relay    relayCommand     `cmd:"" help:"Run a STUN and TURN server alone, in the place of coturn."`
-	Config   configCommand    `cmd:"" help:"Check, print and explain the configuration."`
-	Bench    benchCommand     `cmd:"" help:"Measure this binary on this machine."`
-	Plan     planCommand      `cmd:"" help:"Calculate what running it costs, and how often it works."`
-	Version  kong.VersionFlag `env:"-" help:"Print the version."`
+	Serve     serveCommand     `cmd:"" help:"Run everything: pages, signaling, realtime service, relay."`
+	Realtime  realtimeCommand  `cmd:"" help:"Run the realtime service alone, in the place of Azure SignalR Service."`
+	Functions functionsCommand `cmd:"" help:"Run as a custom handler of Azure Functions, with Azure SignalR Service. The Functions host starts it."`
+	Emulate   emulateCommand   `cmd:"" help:"Run the shape that Causeway has on Azure on this machine, with doubles of Azure's parts."`
+	Package   packageCommand   `cmd:"" help:"Make the zip file to deploy as a function app, of this binary (Linux)."`
+	Relay     relayCommand     `cmd:"" help:"Run a STUN and TURN server alone, in the place of coturn."`
+	Config    configCommand    `cmd:"" help:"Check, print and explain the configuration."`
+	Plan      planCommand      `cmd:"" help:"Calculate what running it costs, and how often it works."`
+	Bench     benchCommand     `cmd:"" help:"Measure this binary on this machine."`
+	Version   kong.VersionFlag `env:"-" help:"Print the version."`
 }
 
 // streams is where a command writes.
@@ -159,6 +162,9 @@ func (s *settings) validate() error {
 			return usageError{err}
 		}
 		s.Upstream, s.Provider = file.Upstream, file.Provider
+	}
+	if err := config.ProvidersFromEnv(&s.Config); err != nil {
+		return usageError{err}
 	}
 	if s.DataDir == "" {
 		s.DataDir = config.DefaultDataDir()

@@ -6,9 +6,12 @@ import (
 	"math"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Budget is what the relay may spend, and on whom.
@@ -27,7 +30,7 @@ type Budget struct {
 	DayMoney       Money          `yaml:"budget_day_money" name:"budget-day-money" default:"0" help:"Most money in a day (UTC); 0 for no such limit."`
 	MonthMoney     Money          `yaml:"budget_month_money" name:"budget-month-money" default:"0" help:"Most money in a month (UTC); 0 for no such limit."`
 	ProviderRegion string         `yaml:"provider_region" name:"provider-region" placeholder:"NAME" help:"Region of bought relays, where a provider has regions and its entry names none."`
-	Provider       []Provider     `yaml:"provider" kong:"-" help:"Bought TURN relays, in the file only, asked in this order when the own relay is off or full. Each has a name, a type (coturn, metered, cloudflare), a price per gigabyte, and what its type needs: url and secret; app, secret and region; key_id, secret, account and analytics. Secrets are references such as env:NAME."`
+	Provider       []Provider     `yaml:"provider" kong:"-" help:"Bought TURN relays, in the file, or as one YAML list in CAUSEWAY_PROVIDER; asked in this order when the own relay is off or full. Each has a name, a type (coturn, metered, cloudflare), a price per gigabyte, and what its type needs: url and secret; app, secret and region; key_id, secret, account and analytics. Secrets are references such as env:NAME."`
 }
 
 // Provider is a TURN relay that somebody else runs.
@@ -42,6 +45,23 @@ type Provider struct {
 	KeyID     string   `yaml:"key_id,omitempty"`    // Cloudflare
 	Account   string   `yaml:"account,omitempty"`   // Cloudflare, for usage
 	Analytics string   `yaml:"analytics,omitempty"` // reference: Cloudflare's token for it
+}
+
+// ProvidersFromEnv takes the providers from the environment, if they are there: one YAML list, for
+// platforms whose settings are environment variables.
+func ProvidersFromEnv(c *Config) error {
+	text, ok := os.LookupEnv(Env("provider"))
+	if !ok || strings.TrimSpace(text) == "" {
+		return nil
+	}
+	d := yaml.NewDecoder(strings.NewReader(text))
+	d.KnownFields(true)
+	var list []Provider
+	if err := d.Decode(&list); err != nil {
+		return fmt.Errorf("%s is not a YAML list of providers", Env("provider")) // err might repeat a secret
+	}
+	c.Provider = list
+	return nil
 }
 
 // OwnRelay is the name of the own relay among the providers, which none of them has.

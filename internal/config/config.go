@@ -33,6 +33,7 @@ type Config struct {
 	Relay    `yaml:",inline" embed:""`
 	Budget   `yaml:",inline" embed:""`
 	Service  `yaml:",inline" embed:""`
+	Azure    `yaml:",inline" embed:""`
 	DemoChat `yaml:",inline" embed:""`
 	Process  `yaml:",inline" embed:""`
 
@@ -222,7 +223,9 @@ func (c *Config) Validate() error {
 	if c.SigningKey != "" && !strings.Contains(c.SigningKey, ":") {
 		bad("signing_key", "is a secret itself; give a reference such as env:NAME or file:/path")
 	}
+	unresolved(c, bad)
 	c.Service.validate(bad)
+	c.Azure.validate(bad)
 	c.Budget.validate(bad)
 	c.DemoChat.validate(bad)
 	return errors.Join(errs...)

@@ -31,6 +31,9 @@ func fields(v reflect.Value) []field {
 	return all
 }
 
+// fieldsOf returns all settings of c.
+func fieldsOf(c *Config) []field { return fields(reflect.ValueOf(c).Elem()) }
+
 // Flag returns the name of the flag for a key of the file.
 func Flag(key string) string { return strings.ReplaceAll(key, "_", "-") }
 

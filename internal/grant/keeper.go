@@ -154,12 +154,12 @@ func (k *Keeper) call(ctx context.Context, t task) {
 // Connected says that m has a connection. It is called before anything else for it. It
 // returns false for a member that was kicked.
 func (k *Keeper) Connected(m Member, connectionID string) bool {
-	return k.Admit(m, connectionID, 0) == nil
+	return k.Admit(context.Background(), m, connectionID, 0) == nil
 }
 
 // Admit is Connected for a session of at most atMost members, if that is not 0. Its errors are
 // ErrKicked and ErrFull. Who has lost its connection keeps its place for Grace.
-func (k *Keeper) Admit(m Member, connectionID string, atMost int) error {
+func (k *Keeper) Admit(_ context.Context, m Member, connectionID string, atMost int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if _, ok := k.kicked[m.key()]; ok {

@@ -384,7 +384,7 @@ func TestAdmit(t *testing.T) {
 	run(t, func(t *testing.T, k *Keeper, _ *relay) {
 		ctx := t.Context()
 		m := func(peer string) Member { return Member{Session: "room", Peer: peer} }
-		admit := func(peer, connection string) error { return k.Admit(m(peer), connection, 2) }
+		admit := func(peer, connection string) error { return k.Admit(t.Context(), m(peer), connection, 2) }
 		for i, peer := range []string{"a", "b", "a"} {
 			if err := admit(peer, fmt.Sprint("c", i)); err != nil {
 				t.Fatalf("%s: %v", peer, err)
@@ -393,7 +393,7 @@ func TestAdmit(t *testing.T) {
 		if err := admit("c", "c3"); !errors.Is(err, ErrFull) {
 			t.Errorf("a third: %v", err)
 		}
-		if err := k.Admit(Member{Session: "other", Peer: "c"}, "c4", 2); err != nil {
+		if err := k.Admit(t.Context(), Member{Session: "other", Peer: "c"}, "c4", 2); err != nil {
 			t.Errorf("another room: %v", err)
 		}
 		k.Disconnected(ctx, m("b"), "c1")

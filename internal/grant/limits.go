@@ -30,6 +30,22 @@ func (b *bucket) take(now time.Time, burst int, every time.Duration) bool {
 	return true
 }
 
+// Bucket is one limit that a member who asks for a relay is under.
+type Bucket struct {
+	Name  string
+	Burst int
+	Every time.Duration
+}
+
+// Buckets are the limits that m is under, for those who keep them elsewhere than a Keeper does.
+func Buckets(m Member) []Bucket {
+	all := []Bucket{{"member " + m.Session + "." + m.Peer, memberBurst, memberEvery}}
+	if m.Addr.IsValid() {
+		all = append(all, Bucket{"prefix " + prefixOf(m.Addr).String(), prefixBurst, prefixEvery})
+	}
+	return all
+}
+
 // limits are the buckets of address prefixes.
 type limits struct {
 	mu       sync.Mutex

@@ -105,3 +105,18 @@ func IsLoopbackHost(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.Unmap().IsLoopback()
 }
+
+// ClientBehind returns the client's address where exactly so many proxies in front have added to
+// X-Forwarded-For: the hops-th from its end, or its first if it is shorter. It is for
+// platforms whose front ends have no addresses that one could list.
+func ClientBehind(r *http.Request, hops int) netip.Addr {
+	list := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	if hops <= 0 || list[0] == "" {
+		return Peer(r)
+	}
+	addr, ok := parseHop(list[max(0, len(list)-hops)])
+	if !ok {
+		return netip.Addr{}
+	}
+	return addr
+}

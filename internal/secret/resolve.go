@@ -16,6 +16,10 @@ const maxSecret = 64 << 10
 // nothing that could resolve it.
 var ErrNoSource = errors.New("no source for this kind of secret is configured")
 
+// ErrUnresolved says that the platform should have put a secret of a Key Vault in the place of its
+// reference, and has not.
+var ErrUnresolved = errors.New("its Key Vault reference was not resolved; does the app's identity have the role Key Vault Secrets User, and does the vault's firewall let it in?")
+
 // Source reads secrets from a vault.
 type Source interface {
 	// Secret is the text under name (vault/name[/version]). An error must not
@@ -57,6 +61,11 @@ func (r Resolver) Resolve(ctx context.Context, ref Ref) (Value, error) {
 	}
 	if err == nil && len(text) > maxSecret {
 		err = fmt.Errorf("it is longer than %d bytes", maxSecret)
+	}
+	if err == nil && strings.HasPrefix(strings.TrimSpace(text), azurePrefix+"(") {
+		// Azure leaves the text of a reference that it can't resolve as the setting's value; used as a key,
+		// everybody could guess it.
+		err = ErrUnresolved
 	}
 	if err == nil && text == "" {
 		err = errors.New("it is empty")

@@ -33,15 +33,15 @@ func memberOf(c realtime.Connection) (member, bool) {
 	return m, m.session != "" && m.peer != "" && m.role.Known()
 }
 
-// user returns the user id of a peer: its address within the realtime service.
-func user(session, peer string) string { return session + "." + peer }
+// User returns the user id of a peer: its address within the realtime service.
+func User(session, peer string) string { return session + "." + peer }
 
-// group returns the name of the group that the session's peers of a role are in.
-func group(session string, role token.Role) string { return string(role) + "." + session }
+// Group returns the name of the group that the session's peers of a role are in.
+func Group(session string, role token.Role) string { return string(role) + "." + session }
 
 // across returns the peers on the other side of the session; in a room all, m among them.
 func (m member) across() realtime.Recipient {
-	return realtime.Group(group(m.session, m.facing()))
+	return realtime.Group(Group(m.session, m.facing()))
 }
 
 // facing is the role of those on the other side.
@@ -65,7 +65,7 @@ func (s *Signaling) Connected(ctx context.Context, c realtime.Connection) {
 	if !s.admit(ctx, m, c.ID) {
 		return
 	}
-	if err := s.cfg.Realtime.JoinGroup(ctx, group(m.session, m.role), c.ID); err != nil && !errors.Is(err, realtime.ErrNoConnection) {
+	if err := s.cfg.Realtime.JoinGroup(ctx, Group(m.session, m.role), c.ID); err != nil && !errors.Is(err, realtime.ErrNoConnection) {
 		s.cfg.Logger.ErrorContext(ctx, "join group failed", "err", err)
 		s.closeConnection(ctx, c.ID, "could not join the session")
 	}
@@ -138,7 +138,7 @@ func (s *Signaling) signal(ctx context.Context, m member, arg json.RawMessage) e
 	if auth, ok := describedBy(sig.Data); ok {
 		s.cfg.Relays.Described(ctx, m.grantee(), auth)
 	}
-	return s.send(ctx, realtime.User(user(m.session, sig.To)), "signal", event{From: m.peer, Role: m.role, N: sig.N, Data: sig.Data})
+	return s.send(ctx, realtime.User(User(m.session, sig.To)), "signal", event{From: m.peer, Role: m.role, N: sig.N, Data: sig.Data})
 }
 
 func (s *Signaling) bye(ctx context.Context, m member, connectionID string) error {

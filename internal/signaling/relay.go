@@ -48,7 +48,7 @@ func (s *Signaling) tellRelay(ctx context.Context, to member, e relayEvent) erro
 	if err != nil {
 		return err
 	}
-	return s.cfg.Realtime.Send(ctx, realtime.User(user(to.session, to.peer)), msg)
+	return s.cfg.Realtime.Send(ctx, realtime.User(User(to.session, to.peer)), msg)
 }
 
 // restartEvent tells a member that the relay of its links with From goes away, and which to
@@ -66,7 +66,7 @@ func (s *Signaling) Moved(ctx context.Context, m grant.Moved) {
 		from := m.Members[1-i]
 		msg, err := realtime.NewMessage("restart", restartEvent{From: from.Peer, Role: token.Role(from.Role), ICEServers: m.Servers[i]})
 		if err == nil {
-			err = s.cfg.Realtime.Send(ctx, realtime.User(user(to.Session, to.Peer)), msg)
+			err = s.cfg.Realtime.Send(ctx, realtime.User(User(to.Session, to.Peer)), msg)
 		}
 		if err != nil {
 			s.cfg.Logger.ErrorContext(ctx, "send restart failed", "err", err)
@@ -132,7 +132,7 @@ func (s *Signaling) Budget(ctx context.Context, e budget.Event) {
 	if e.Session != "" {
 		to = nil
 		for _, role := range []token.Role{token.Host, token.Guest, token.Member} {
-			to = append(to, realtime.Group(group(e.Session, role)))
+			to = append(to, realtime.Group(Group(e.Session, role)))
 		}
 	}
 	msg, err := realtime.NewMessage("budget", event)

@@ -149,7 +149,7 @@ func (s *Signaling) negotiate(w http.ResponseWriter, r *http.Request) error {
 		claims[claimAddr] = a.String() // in the member's own token
 	}
 	endpoint, err := s.cfg.Realtime.Negotiate(r.Context(), realtime.Claims{
-		User:     user(g.Session, g.Peer),
+		User:     User(g.Session, g.Peer),
 		Custom:   claims,
 		Lifetime: min(maxAccess, g.Expires.Sub(s.cfg.Now())),
 		Origin:   s.cfg.Origin(r),

@@ -74,7 +74,7 @@ func (s *Signaling) sealed(ctx context.Context, m member, connectionID string, a
 	if err != nil {
 		return err
 	}
-	return s.cfg.Realtime.Send(ctx, realtime.User(user(m.session, req.To)), msg)
+	return s.cfg.Realtime.Send(ctx, realtime.User(User(m.session, req.To)), msg)
 }
 
 // refusedEvent tells a connection why it is about to be closed.
@@ -88,7 +88,7 @@ func (s *Signaling) admit(ctx context.Context, m member, connectionID string) bo
 	if m.role == token.Member {
 		atMost = s.cfg.Members
 	}
-	err := s.cfg.Relays.Admit(m.grantee(), connectionID, atMost)
+	err := s.cfg.Relays.Admit(ctx, m.grantee(), connectionID, atMost)
 	if err == nil {
 		return true
 	}

@@ -21,6 +21,7 @@
 package signaling
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -36,13 +37,32 @@ import (
 // Hub is the name of the hub that peers connect to.
 const Hub = "signaling"
 
+// Relays is package grant, or grant/shared: who is present, and who may use a relay with whom.
+type Relays interface {
+	Members
+	// Pair returns ICE servers for a and for b, or one of package grant's errors.
+	Pair(ctx context.Context, a, b grant.Member, need grant.Need) (forA, forB []ice.Server, err error)
+	// Described says what m's ICE agent goes by.
+	Described(ctx context.Context, m grant.Member, auth ice.Auth)
+}
+
+// Members is told who comes and goes.
+type Members interface {
+	// Admit lets a connection in, or returns grant.ErrKicked, or ErrFull if atMost others are there.
+	Admit(ctx context.Context, m grant.Member, connectionID string, atMost int) error
+	Disconnected(ctx context.Context, m grant.Member, connectionID string)
+	Left(ctx context.Context, m grant.Member)
+	// Kick removes a member; the caller closes the connections that it returns.
+	Kick(ctx context.Context, m grant.Member) (connectionIDs []string)
+}
+
 // Config is what New needs. All fields but ClientAddr, Now and Logger are required.
 type Config struct {
 	Realtime realtime.Service
 	// ICE returns the ICE servers that everybody may use: no credentials.
 	ICE func() []ice.Server
 	// Relays gives pairs of members the use of a relay, and knows who is present here.
-	Relays *grant.Keeper
+	Relays Relays
 	Signer *token.Signer
 	// Lifetime of a session: of its invite and its host's grant.
 	Lifetime time.Duration

@@ -74,6 +74,11 @@ func isReserved(name string) bool {
 // (scheme://host). The user travels in asrs.s.uid; custom claims with a reserved
 // name travel behind asrs.u.
 func SignClient(key secret.Value, endpoint, hub string, c realtime.Claims) (string, error) {
+	return SignClientAs(key, "", endpoint, hub, c)
+}
+
+// SignClientAs is SignClient with a key that the service knows by its id.
+func SignClientAs(key secret.Value, id, endpoint, hub string, c realtime.Claims) (string, error) {
 	lifetime := c.Lifetime
 	if lifetime <= 0 {
 		lifetime = DefaultLifetime
@@ -88,7 +93,7 @@ func SignClient(key secret.Value, endpoint, hub string, c realtime.Claims) (stri
 	if c.User != "" {
 		claims[userClaim] = c.User
 	}
-	return sign(key, ClientAudience(endpoint, hub), lifetime, claims)
+	return sign(key, id, ClientAudience(endpoint, hub), lifetime, claims)
 }
 
 // ClientAudience is the audience of a client's token, which is also the URL
@@ -101,7 +106,7 @@ func ClientAudience(endpoint, hub string) string {
 // port are left out of the audience.
 func SignREST(key secret.Value, rawURL string) (string, error) {
 	audience, _, _ := strings.Cut(rawURL, "?")
-	return sign(key, withoutPort(audience), restLifetime, jwt.MapClaims{})
+	return sign(key, "", withoutPort(audience), restLifetime, jwt.MapClaims{})
 }
 
 func withoutPort(rawURL string) string {
@@ -112,7 +117,7 @@ func withoutPort(rawURL string) string {
 	return strings.Replace(rawURL, u.Host, strings.TrimSuffix(u.Host, ":"+u.Port()), 1)
 }
 
-func sign(key secret.Value, audience string, lifetime time.Duration, claims jwt.MapClaims) (string, error) {
+func sign(key secret.Value, id, audience string, lifetime time.Duration, claims jwt.MapClaims) (string, error) {
 	if key.IsZero() {
 		return "", errors.New("sign a token: there is no access key")
 	}
@@ -121,7 +126,11 @@ func sign(key secret.Value, audience string, lifetime time.Duration, claims jwt.
 	claims["iat"] = now.Unix()
 	claims["nbf"] = now.Unix()
 	claims["exp"] = now.Add(lifetime).Unix()
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(key.Reveal()))
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodHS256, claims)
+	if id != "" {
+		unsigned.Header["kid"] = id
+	}
+	token, err := unsigned.SignedString([]byte(key.Reveal()))
 	if err != nil {
 		return "", fmt.Errorf("sign a token: %w", err)
 	}

@@ -6,14 +6,15 @@
 //	application ◀── Upstream ◀──HTTP── service    webhooks (spec §5)
 //
 // Client signs each request with the access key, for exactly that request's
-// path. It repeats nothing: a request that failed may have been carried out, and
+// path, or shows a token of its identity where the connection string has no key. It repeats nothing: a request that failed may have been carried out, and
 // the contract is at most once. What only our service has (counting, and listing
 // what is no group) fails elsewhere with an error that wraps
 // errors.ErrUnsupported.
 //
 // Upstream trusts a request whose X-ASRS-Signature was made with an access key.
 // The signature covers the connection's id only, neither body nor time: it is
-// as good as a password, and so the endpoint belongs behind TLS.
+// as good as a password, and so the endpoint belongs behind TLS. Where the service has an
+// identity, its token is asked for, too, and where there is no access key, instead.
 package azure
 
 import (
@@ -29,6 +30,7 @@ import (
 	"strings"
 	"time"
 
+	"causeway/internal/entra"
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/accesskey"
 )
@@ -41,6 +43,9 @@ type ClientConfig struct {
 	// Connection says where the service is and by which key. It is called for each
 	// request, so that a key can be replaced.
 	Connection func() accesskey.ConnectionString
+	// Token of an identity for Scope, where the connection string has no key. It is called for
+	// each request, and so must not ask the issuer each time.
+	Token func(context.Context) (string, error)
 	// Hub and, if the service is shared, Application; they become one name.
 	Hub, Application string
 	// APIVersion; empty means 2024-12-01.
@@ -54,8 +59,9 @@ type ClientConfig struct {
 
 // Client is a realtime.Service over the REST data plane.
 type Client struct {
-	cfg  ClientConfig
-	http *http.Client
+	cfg       ClientConfig
+	http      *http.Client
+	temporary *entra.Tokens // see clientKey
 }
 
 var (
@@ -75,8 +81,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Connection == nil || cfg.Hub == "" {
 		return nil, errors.New("azure client: Connection and Hub are required")
 	}
-	if c := cfg.Connection(); c.Key.IsZero() {
-		return nil, errors.New("azure client: the connection string has no AccessKey; other ways to authenticate are not supported")
+	if c := cfg.Connection(); c.Key.IsZero() && cfg.Token == nil {
+		return nil, errors.New("azure client: the connection string has no AccessKey, and there is no identity")
 	}
 	if cfg.APIVersion == "" {
 		cfg.APIVersion = defaultVersion
@@ -92,7 +98,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		Transport:     cfg.Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token is for one URL
 	}
-	return &Client{cfg: cfg, http: c}, nil
+	client := &Client{cfg: cfg, http: c}
+	client.temporary = entra.NewTokens(client.fetchKey)
+	return client, nil
 }
 
 // maxIdle connections to the service are kept. Two, as http.DefaultTransport has
@@ -113,14 +121,19 @@ func newTransport() *http.Transport {
 // Close ends the idle connections to the service. Calls that are under way go on.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Negotiate signs a client's token; the service is not asked.
-func (c *Client) Negotiate(_ context.Context, claims realtime.Claims) (realtime.Endpoint, error) {
+// Negotiate signs a client's token; the service is asked only for a key, about once an hour,
+// if there is none.
+func (c *Client) Negotiate(ctx context.Context, claims realtime.Claims) (realtime.Endpoint, error) {
 	conn := c.cfg.Connection()
+	key, id, err := c.clientKey(ctx)
+	if err != nil {
+		return realtime.Endpoint{}, fmt.Errorf("negotiate: %w", err)
+	}
 	hub := c.cfg.Hub
 	if c.cfg.Application != "" {
 		hub = c.cfg.Application + "_" + hub
 	}
-	token, err := accesskey.SignClient(conn.Key, conn.Endpoint, hub, claims)
+	token, err := accesskey.SignClientAs(key, id, conn.Endpoint, hub, claims)
 	if err != nil {
 		return realtime.Endpoint{}, fmt.Errorf("negotiate: %w", err)
 	}
@@ -150,7 +163,7 @@ func (e *StatusError) Error() string {
 	}
 	switch e.Status {
 	case http.StatusUnauthorized:
-		text += ": is the access key current, and the Endpoint the one that the service knows?"
+		text += ": is the access key current, and the Endpoint the one that the service knows? An identity needs the role SignalR Service Owner."
 	case http.StatusTooManyRequests:
 		text += ": its quota is used up"
 	}
@@ -165,6 +178,7 @@ func (e *StatusError) Is(target error) bool {
 // request is one call of the data plane.
 type request struct {
 	method  string
+	whole   string   // the path, if it is not below the hub
 	path    []string // segments after the hub's, not escaped
 	query   url.Values
 	kind    string // of the body
@@ -212,13 +226,16 @@ func (c *Client) call(ctx context.Context, r request) ([]byte, error) {
 func (c *Client) request(ctx context.Context, r request) (*http.Request, error) {
 	conn := c.cfg.Connection()
 	var path strings.Builder
-	path.WriteString("/api/hubs/" + segment(c.cfg.Hub))
-	for _, s := range r.path {
-		path.WriteString("/" + segment(s))
-	}
-	query := url.Values{"api-version": {c.cfg.APIVersion}}
-	if c.cfg.Application != "" {
-		query.Set("application", c.cfg.Application)
+	query := url.Values{}
+	if path.WriteString(r.whole); r.whole == "" {
+		path.WriteString("/api/hubs/" + segment(c.cfg.Hub))
+		for _, s := range r.path {
+			path.WriteString("/" + segment(s))
+		}
+		query.Set("api-version", c.cfg.APIVersion)
+		if c.cfg.Application != "" {
+			query.Set("application", c.cfg.Application)
+		}
 	}
 	for name, values := range r.query {
 		query[name] = values
@@ -227,7 +244,7 @@ func (c *Client) request(ctx context.Context, r request) (*http.Request, error) 
 	if conn.ServerEndpoint != "" {
 		server = conn.ServerEndpoint
 	}
-	token, err := accesskey.SignREST(conn.Key, conn.Endpoint+path.String())
+	token, err := c.token(ctx, conn, conn.Endpoint+path.String())
 	if err != nil {
 		return nil, err
 	}
@@ -240,6 +257,18 @@ func (c *Client) request(ctx context.Context, r request) (*http.Request, error) 
 		out.Header.Set("Content-Type", r.kind)
 	}
 	return out, nil
+}
+
+// token is what a request shows.
+func (c *Client) token(ctx context.Context, conn accesskey.ConnectionString, address string) (string, error) {
+	if !conn.Key.IsZero() {
+		return accesskey.SignREST(conn.Key, address)
+	}
+	token, err := c.cfg.Token(ctx)
+	if err != nil {
+		return "", fmt.Errorf("token of the identity: %w", err)
+	}
+	return token, nil
 }
 
 // segment escapes a segment of a path. A group may be called "." or ".."; as a

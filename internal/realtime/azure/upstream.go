@@ -2,6 +2,7 @@ package azure
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,10 +19,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// UpstreamConfig configures an Upstream. Keys and Handler are required.
+// UpstreamConfig configures an Upstream. Handler is required, and Keys or Token; with both, a
+// request needs both.
 type UpstreamConfig struct {
-	// Keys that a signature may be made with. Called for each request.
+	// Keys that a signature may be made with. Called for each request; nil where the service has no
+	// access keys, and its signature says nothing.
 	Keys accesskey.Keys
+	// Token checks the token of the service's identity. An error is a refusal.
+	Token func(ctx context.Context, token string) error
 	// Handler is what a hub's events go to, by the hub's name in lower case. nil
 	// says that there is no such hub. A realtime.RawHandler gets messages as they are.
 	Handler func(hub string) realtime.Handler
@@ -43,8 +48,8 @@ type Upstream struct {
 
 // NewUpstream checks cfg and makes an Upstream.
 func NewUpstream(cfg UpstreamConfig) (*Upstream, error) {
-	if cfg.Keys == nil || cfg.Handler == nil {
-		return nil, errors.New("azure upstream: Keys and Handler are required")
+	if cfg.Keys == nil && cfg.Token == nil || cfg.Handler == nil {
+		return nil, errors.New("azure upstream: Handler, and Keys or Token, are required")
 	}
 	if cfg.MaxBody <= 0 {
 		cfg.MaxBody = 1 << 20
@@ -62,7 +67,11 @@ func NewUpstream(cfg UpstreamConfig) (*Upstream, error) {
 		}, []string{"outcome"}),
 	}
 	if cfg.Registerer != nil {
-		if err := cfg.Registerer.Register(u.requests); err != nil {
+		err := cfg.Registerer.Register(u.requests)
+		var there prometheus.AlreadyRegisteredError
+		if errors.As(err, &there) { // an Upstream that this one takes the place of
+			u.requests, _ = there.ExistingCollector.(*prometheus.CounterVec)
+		} else if err != nil {
 			return nil, fmt.Errorf("azure upstream: register metrics: %w", err)
 		}
 	}
@@ -103,8 +112,8 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) error {
 	if id == "" || hub == "" || category == "" || name == "" {
 		return &refusal{http.StatusBadRequest, "bad_request", "X-ASRS-Connection-Id, -Hub, -Category and -Event are required"}
 	}
-	if !verifySignature(u.cfg.Keys(), id, r.Header.Get("X-ASRS-Signature")) {
-		return &refusal{http.StatusUnauthorized, "unauthorized", "the signature is not by a known key"}
+	if err := u.authenticate(r, id); err != nil {
+		return err
 	}
 	select {
 	case u.slots <- struct{}{}:
@@ -140,6 +149,33 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusOK)
 	return nil
+}
+
+// authenticate asks for all that the service can show. Neither proof stands in for the other: a
+// signature can be replayed by whoever has seen one.
+func (u *Upstream) authenticate(r *http.Request, id string) error {
+	if u.cfg.Keys != nil && !verifySignature(u.cfg.Keys(), id, r.Header.Get("X-ASRS-Signature")) {
+		return &refusal{http.StatusUnauthorized, "unauthorized", "the signature is not by a known key"}
+	}
+	if u.cfg.Token == nil {
+		return nil
+	}
+	if err := u.cfg.Token(r.Context(), bearer(r)); err != nil {
+		u.cfg.Logger.WarnContext(r.Context(), "webhook refused", "err", err)
+		return &refusal{http.StatusUnauthorized, "token", "the token is not of the service's identity"}
+	}
+	return nil
+}
+
+// bearer is the request's token. Azure's pages name two headers for it.
+func bearer(r *http.Request) string {
+	for _, name := range []string{"Authorization", "Authentication"} {
+		scheme, token, _ := strings.Cut(r.Header.Get(name), " ")
+		if strings.EqualFold(scheme, "Bearer") {
+			return strings.TrimSpace(token)
+		}
+	}
+	return ""
 }
 
 func (u *Upstream) read(w http.ResponseWriter, r *http.Request) (signalr.Protocol, []byte, error) {

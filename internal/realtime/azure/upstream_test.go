@@ -259,3 +259,43 @@ func FuzzUpstream(f *testing.F) {
 		}
 	})
 }
+
+// Each proof that is configured is asked for, and neither stands in for the other.
+func TestSignatureAndToken(t *testing.T) {
+	h := script{connected: func(realtime.Connection) {}}
+	tokens := func(_ context.Context, token string) error {
+		if token != "good" {
+			return errors.New("another token")
+		}
+		return nil
+	}
+	connected := []string{"X-ASRS-Category", "connections", "X-ASRS-Event", "connected"}
+	both := newUpstream(t, h, func(c *UpstreamConfig) { c.Token = tokens })
+	only := newUpstream(t, h, func(c *UpstreamConfig) { c.Token, c.Keys = tokens, nil })
+	for _, c := range []struct {
+		name   string
+		on     *Upstream
+		header []string
+		want   int
+	}{
+		{"both", both, []string{"Authorization", "Bearer good"}, 200},
+		{"both, the other header", both, []string{"Authentication", "bearer good"}, 200},
+		{"no token", both, nil, 401},
+		{"a bad token", both, []string{"Authorization", "Bearer bad"}, 401},
+		{"a token without a scheme", both, []string{"Authorization", "good"}, 401},
+		{"a bad token in one header, a good one in the other", both, []string{"Authorization", "Bearer bad", "Authentication", "Bearer good"}, 401},
+		{"no signature", both, []string{"Authorization", "Bearer good", "X-ASRS-Signature", ""}, 401},
+		{"a bad signature", both, []string{"Authorization", "Bearer good", "X-ASRS-Signature", sign("three", "c1")}, 401},
+		{"no keys: the token", only, []string{"Authorization", "Bearer good", "X-ASRS-Signature", ""}, 200},
+		{"no keys: a signature says nothing", only, nil, 401},
+	} {
+		w := httptest.NewRecorder()
+		c.on.ServeHTTP(w, event(`{"type":10}`, append(connected, c.header...)...))
+		if w.Code != c.want {
+			t.Errorf("%s: %d, want %d", c.name, w.Code, c.want)
+		}
+	}
+	if _, err := NewUpstream(UpstreamConfig{Handler: func(string) realtime.Handler { return h }}); err == nil {
+		t.Error("an upstream that checks nothing")
+	}
+}

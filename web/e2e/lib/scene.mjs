@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import assert from 'node:assert/strict';
 import { launch } from './browsers.mjs';
 import { makeFile } from './files.mjs';
+import { realtimeOf } from './functions.mjs';
 import { HubClient } from './hubclient.mjs';
 import { Peer } from './peer.mjs';
 import { Server } from './server.mjs';
@@ -141,11 +142,12 @@ export class Scene {
     this.#checkOrigins();
   }
 
-  /** Pages talk to the server that they came from, and to nobody else. */
+  /** Pages talk to the server that they came from, to its realtime service if that is elsewhere, and to nobody else. */
   #checkOrigins() {
     for (const { name, requests, page } of this.peers) {
-      const own = new URL(page.url()).host;
-      const others = requests.map(({ url }) => url).filter((url) => !/^(blob|data):/.test(url) && new URL(url).host !== own);
+      const { host, origin } = new URL(page.url());
+      const own = [host, ...(realtimeOf(origin) ? [new URL(realtimeOf(origin)).host] : [])];
+      const others = requests.map(({ url }) => url).filter((url) => !/^(blob|data):/.test(url) && !own.includes(new URL(url).host));
       assert.deepEqual(others, [], `${name}: requests to others`);
     }
   }

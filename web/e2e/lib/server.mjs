@@ -96,6 +96,10 @@ export class Server extends Run {
    * the LAN address, since Firefox does not talk to STUN and TURN servers on loopback.
    */
   static async start({ dataDir, listen = 'localhost:0', turnListen = `${lanAddress()}:0`, args = [], env, namespace } = {}) {
+    if (process.env.CAUSEWAY_E2E_SHAPE === 'functions') {
+      const { FunctionsShape } = await import('./functions.mjs');
+      return FunctionsShape.start({ dataDir, listen, turnListen, args });
+    }
     const all = ['serve', '--listen', listen, '--turn-listen', turnListen, '--data-dir', dataDir, '--log-level', 'debug', ...args];
     const server = new Server(all, { env, namespace });
     try {

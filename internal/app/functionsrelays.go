@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"causeway/internal/budget"
+	"causeway/internal/config"
+	"causeway/internal/grant"
+	"causeway/internal/ice"
+)
+
+// boughtRelays is what package shared gives out: relays that somebody else runs. It keeps nothing
+// but the issuer of the moment.
+type boughtRelays struct {
+	issuer atomic.Pointer[ice.Chain] // nil: there is none
+	ledger *budget.Ledger
+	log    *slog.Logger
+}
+
+// newChain makes one Issuer of the bought ones; nil if there is none.
+func newChain(bought []ice.Named, r *boughtRelays) (*ice.Chain, error) {
+	if len(bought) == 0 {
+		return nil, nil
+	}
+	return ice.NewChain(bought, r.log)
+}
+
+// Mint implements grant.Relay.
+func (r *boughtRelays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]grant.Credential, err error) {
+	issuer := r.issuer.Load()
+	if issuer == nil {
+		return made, grant.ErrNoRelay
+	}
+	requests := requestsFor(pair)
+	minted, err := issuer.MintAll(ctx, requests)
+	if errors.Is(err, ice.ErrRefused) {
+		return made, fmt.Errorf("%w: %w", grant.ErrSpent, err)
+	}
+	if err != nil {
+		return made, err
+	}
+	for i, m := range minted {
+		name, _ := ice.Split(m.Handle)
+		chain := budget.Chain{Session: requests[i].Session, Member: requests[i].Member, Price: name}
+		if err := r.ledger.Open(m.Handle, chain, requests[i].Bytes); err != nil {
+			err = refusal(err)
+			for _, m := range minted {
+				err = errors.Join(err, r.Revoke(context.WithoutCancel(ctx), m.Handle))
+			}
+			return [2]grant.Credential{}, err
+		}
+		made[i] = grant.Credential{Servers: m.Servers, Handle: m.Handle}
+	}
+	return made, nil
+}
+
+// Renew implements grant.Relay: bought credentials live until they are revoked.
+func (r *boughtRelays) Renew(context.Context, string, time.Time, []ice.Auth) error { return nil }
+
+// Revoke implements grant.Relay.
+func (r *boughtRelays) Revoke(ctx context.Context, handle string) error {
+	r.ledger.CloseGrant(handle)
+	issuer := r.issuer.Load()
+	if issuer == nil { // no longer configured
+		return nil
+	}
+	if err := issuer.Revoke(ctx, handle); !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil // ends by its expiry only, as its capabilities say
+}
+
+// usage asks the configured providers, through the issuer of the moment.
+func (r *boughtRelays) usage(cfg config.Config) map[string]budget.UsageFunc {
+	all := map[string]budget.UsageFunc{}
+	for _, p := range cfg.Provider {
+		if p.Type == "coturn" || p.Type == "cloudflare" && p.Account == "" {
+			continue
+		}
+		all[p.Name] = func(ctx context.Context, grants []string) (map[string]int64, error) {
+			issuer := r.issuer.Load()
+			if issuer == nil {
+				return nil, nil
+			}
+			return issuer.Usage(ctx, grants)
+		}
+	}
+	return all
+}
