@@ -8,7 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ARGS ?=
 
-.PHONY: help run build check test test-go test-web test-realtime test-e2e test-fuzz bench clean
+.PHONY: help run build check test test-go test-web test-realtime test-e2e test-fuzz test-functions functions-package bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12 | sed 's/^/  make /'
@@ -39,6 +39,7 @@ test: ## every test there is: Go with -race, web, the real binary, real browsers
 	@$(MAKE) --no-print-directory check test-web build
 	@$(MAKE) --no-print-directory -j2 --output-sync=target BUILT=1 test-go test-realtime
 	@$(MAKE) --no-print-directory -j2 --output-sync=target BUILT=1 test-e2e test-fuzz
+	@$(MAKE) --no-print-directory BUILT=1 test-functions
 
 test-go: ## Go tests, with the race detector
 	@CAUSEWAY_TEST_COTURN=1 CAUSEWAY_TEST_NAT=1 go test -race -timeout 10m ./...
@@ -55,6 +56,13 @@ test-realtime: $(if $(BUILT),,build) ## the realtime service by unmodified Signa
 
 test-fuzz: ## a minute of fuzzing what reads the relay's packets
 	@nice -n 19 scripts/fuzz.sh
+
+# As deployed: started by a double of the Functions host, with the realtime service in the place of Azure SignalR.
+test-functions: $(if $(BUILT),,build) ## the browser tests of the pages once more, in the shape that Causeway has on Azure
+	@CAUSEWAY_E2E_SHAPE=functions scripts/e2e.sh $(addprefix web/e2e/,pages.test.mjs hostile.test.mjs keyboard.test.mjs tamper.test.mjs)
+
+functions-package: build ## bin/functions.zip, to deploy as a function app (on Linux, for Linux)
+	@bin/causeway package bin/functions.zip
 
 bench: build ## start-up, relay, realtime service, memory of a 1 GB transfer: an hour or so (docs/benchmarks.md)
 	@bin/causeway bench start
