@@ -207,7 +207,7 @@ func TestTokens(t *testing.T) {
 			}
 			return text
 		}
-		if get() != "a" || get() != "a" || n != 1 {
+		if first, second := get(), get(); first != "a" || second != "a" || n != 1 {
 			t.Errorf("%d fetches", n)
 		}
 		time.Sleep(31 * time.Minute)
