@@ -261,7 +261,7 @@ func TestCostIsMonotone(t *testing.T) {
 func TestWithUsage(t *testing.T) {
 	s := shippedAs(t, Scenarios, "worked-example", ReadScenario)
 	from := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	u := Usage{From: from, To: from.Add(10 * 24 * time.Hour), Sessions: 1000, Bytes: 50e9, RelayedBytes: 5e9, Messages: 30_000}
+	u := Usage{From: from, To: from.Add(10 * 24 * time.Hour), Sessions: 1000, DirectBytes: 45e9, RelayedBytes: 5e9, Messages: 30_000, Executions: 8000}
 	got, measured, err := s.With(u)
 	if err != nil {
 		t.Fatal(err)
@@ -270,13 +270,26 @@ func TestWithUsage(t *testing.T) {
 	near(t, "size", got.FileMB, 50, 1e-9)
 	near(t, "relayed", got.Relayed, 0.1, 1e-9)
 	near(t, "messages", got.Work.Messages, 30, 1e-9)
-	if strings.Join(measured, " ") != "clicks file_mb relayed messages" {
+	near(t, "executions", got.Work.Executions, 8, 1e-9)
+	if strings.Join(measured, " ") != "clicks file_mb relayed messages executions" {
 		t.Errorf("measured %v", measured)
 	}
+	// What the relay carried counts more than what pages say of it.
+	u.CarriedBytes = 21e9
+	if got, _, err = s.With(u); err != nil {
+		t.Fatal(err)
+	}
+	near(t, "carried by a click", got.leg(), 0.021, 1e-9)
+	near(t, "direct", got.FileMB*(1-got.Relayed), 45, 1e-9)
+	// What wasn't measured stays.
+	if got, _, err = s.With(Usage{From: u.From, To: u.To, Sessions: 5}); err != nil || got.FileMB != s.FileMB || got.Relayed != s.Relayed || got.Work != s.Work {
+		t.Errorf("%+v, error %v", got, err)
+	}
 	for what, bad := range map[string]Usage{
-		"no time":        {From: from, To: from, Sessions: 1},
-		"no sessions":    {From: from, To: from.Add(24 * time.Hour)},
-		"contradictions": {From: from, To: from.Add(24 * time.Hour), Sessions: 1, Bytes: 1, RelayedBytes: 2},
+		"no time":      {From: from, To: from, Sessions: 1},
+		"no sessions":  {From: from, To: from.Add(24 * time.Hour)},
+		"less than 0":  {From: from, To: from.Add(24 * time.Hour), Sessions: 1, CarriedBytes: -1},
+		"an odd clock": {From: from, To: from.Add(-24 * time.Hour), Sessions: 1},
 	} {
 		if _, _, err := s.With(bad); err == nil {
 			t.Errorf("%s: no error", what)

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -155,9 +156,11 @@ func (s *Scenario) Validate() error {
 type Usage struct {
 	From, To     time.Time
 	Sessions     int64 // transfer sessions
-	Bytes        int64 // payload sent, on all paths
-	RelayedBytes int64 // payload that took a relay
+	DirectBytes  int64 // payload that took no relay
+	RelayedBytes int64 // payload that took one
+	CarriedBytes int64 // by the relay, both ways and with all headers: more exact than RelayedBytes
 	Messages     int64 // sent by the realtime service
+	Executions   int64 // what would be executions of functions
 }
 
 // minSpan is the least time from which a month is extrapolated.
@@ -171,21 +174,29 @@ func (s Scenario) With(u Usage) (Scenario, []string, error) {
 	case span < minSpan:
 		return Scenario{}, nil, fmt.Errorf("statistics over %s are too little to go by", span)
 	case u.Sessions <= 0:
-		return Scenario{}, nil, fmt.Errorf("the statistics have no session in this time")
-	case u.Bytes < 0 || u.Messages < 0 || u.RelayedBytes < 0 || u.RelayedBytes > u.Bytes:
-		return Scenario{}, nil, fmt.Errorf("the statistics contradict themselves: %d bytes, %d of them relayed, %d messages", u.Bytes, u.RelayedBytes, u.Messages)
+		return Scenario{}, nil, errors.New("no sessions were counted in this time")
+	case min(u.DirectBytes, u.RelayedBytes, u.CarriedBytes, u.Messages, u.Executions) < 0:
+		return Scenario{}, nil, errors.New("the statistics contradict themselves: something was counted less than never")
 	}
 	n := float64(u.Sessions)
 	s.Clicks = max(1, n/span.Seconds()*secondsPerMonth)
 	measured := []string{"clicks"}
-	if u.Bytes > 0 {
-		s.FileMB = float64(u.Bytes) / n / 1e6
-		s.Relayed = float64(u.RelayedBytes) / float64(u.Bytes)
+	relayed := float64(u.RelayedBytes)
+	if u.CarriedBytes > 0 {
+		relayed = float64(u.CarriedBytes) / (1 + s.Overhead + s.Acks)
+	}
+	if all := float64(u.DirectBytes) + relayed; all > 0 {
+		s.FileMB = all / n / 1e6
+		s.Relayed = relayed / all
 		measured = append(measured, "file_mb", "relayed")
 	}
 	if u.Messages > 0 {
 		s.Work.Messages = float64(u.Messages) / n
 		measured = append(measured, "messages")
+	}
+	if u.Executions > 0 {
+		s.Work.Executions = float64(u.Executions) / n
+		measured = append(measured, "executions")
 	}
 	return s, measured, s.Validate()
 }

@@ -14,12 +14,13 @@ import (
 const (
 	chartWidth = 760
 	margin     = 24
-	barsLeft   = 250 // where bars begin; their names stand before
+	barsLeft   = 268 // where bars begin; their names stand before
 	barsRight  = 560 // where the longest ends; its figures stand behind
 	barStep    = 26
 	plotLeft   = 84
 	plotRight  = 540
-	labelChars = 30 // of a name, before it is cut
+	labelChars = 30 // of a line's name, before it is cut
+	barChars   = 34 // of a bar's
 	plotHeight = 300
 	labelStep  = 15 // least distance of two labels
 )
@@ -68,9 +69,9 @@ func (c Cost) WriteSVG(w io.Writer) error {
 }
 
 // cut shortens a name to what there is room for.
-func cut(s string) string {
-	if r := []rune(s); len(r) > labelChars {
-		return string(r[:labelChars-1]) + "…"
+func cut(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
 	}
 	return s
 }
@@ -113,7 +114,7 @@ func (c Cost) drawBars(v *canvas) float64 {
 			class = "bar"
 		}
 		length := max(1, (barsRight-barsLeft)*share(l.PerClick, top))
-		v.text(barsLeft-10, y+13, "ink", "end", cut(string(l.Service)+", "+marked(l.Offer, l.Remembered)))
+		v.text(barsLeft-10, y+13, "ink", "end", cut(string(l.Service)+", "+marked(l.Offer, l.Remembered), barChars))
 		fmt.Fprintf(&v.b, `<rect x="%d" y="%.1f" width="%.1f" height="17" rx="2" class="%s"/>`+"\n", barsLeft, y, length, class)
 		v.text(barsLeft+length+8, y+13, "ink", "start", money(l.PerClick)+", "+percent(l.Share))
 		y += barStep
@@ -176,7 +177,7 @@ func (c Cost) drawCurves(v *canvas, top float64) float64 {
 		if i > 0 {
 			labels[i].y = max(labels[i].y, labels[i-1].y+labelStep)
 		}
-		v.text(plotRight+8, labels[i].y+4, labels[i].class+" n", "start", cut(labels[i].text))
+		v.text(plotRight+8, labels[i].y+4, labels[i].class+" n", "start", cut(labels[i].text, labelChars))
 	}
 	return p.top + plotHeight + 44
 }
