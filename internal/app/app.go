@@ -65,6 +65,7 @@ type App struct {
 	grants    *grant.Keeper
 	relays    *relays
 	ledger    *budget.Ledger
+	stats     *statistics
 	service   *service // for other applications; nil: not offered
 	http      *http.Server
 	requests  requests       // all but probes
@@ -228,6 +229,9 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	if err := a.openRelay(ctx, key); err != nil {
 		return err
 	}
+	if err := a.openStats(ctx); err != nil {
+		return err
+	}
 	var upstream, chat lateHandler // the hub and its handlers need each other
 	if err := a.openHub(key, &upstream, &chat, proxies); err != nil {
 		return err
@@ -244,6 +248,9 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 		return err
 	}
 	a.signaling.Routes(mux)
+	if err := a.statsRoutes(mux); err != nil {
+		return err
+	}
 	connect := a.hub.Handler()
 	if a.service != nil {
 		connect = clients(connect, a.service.hub.Handler())
@@ -293,6 +300,7 @@ func (a *App) newSignaling(key []byte, proxies httpx.Proxies) (*signaling.Signal
 		Members:    a.cfg.Session.Members,
 		LinkBase:   func(r *http.Request) string { return a.place.linkBase(proxies.Origin(r), lanAddress) },
 		Origin:     proxies.Origin,
+		Stats:      a.stats,
 		Logger:     a.log.With("part", "signaling"),
 	})
 }
@@ -398,6 +406,7 @@ func (a *App) Run(ctx context.Context) error {
 		g.Go(func() error { return a.grants.Run(late) })
 		g.Go(func() error { return a.relays.run(late, a.signaling.Budget) })
 		g.Go(func() error { return a.ledger.Run(late) })
+		g.Go(func() error { return a.stats.Run(late) })
 	}
 	g.Go(func() error { return keepGarbage(gctx) })
 	g.Go(func() error {
@@ -412,7 +421,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.log.Info("listening", "version", ops.Version())
 	err := g.Wait()
 	if a.ledger != nil { // the relay has settled
-		err = errors.Join(err, a.ledger.Close())
+		err = errors.Join(err, a.stats.close(ctx), a.ledger.Close())
 	}
 	a.log.Info("ended")
 	return err
@@ -459,6 +468,9 @@ func (a *App) Close() error {
 	}
 	if a.relay != nil {
 		errs = append(errs, a.relay.Close())
+	}
+	if a.stats != nil {
+		errs = append(errs, a.stats.close(context.Background()))
 	}
 	if a.ledger != nil {
 		errs = append(errs, a.ledger.Close())
