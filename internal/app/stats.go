@@ -29,7 +29,7 @@ func (a *App) openStats(ctx context.Context) error {
 	s := &statistics{log: logger}
 	var store *stats.Store
 	if a.cfg.Stats != config.StatsOff {
-		db, err := sqldb.Open(ctx, sqldb.Config{URL: a.cfg.Stats, File: filepath.Join(a.cfg.DataDir, statsFile)})
+		db, err := sqldb.Open(ctx, sqldb.Config{URL: a.cfg.Stats, File: filepath.Join(a.cfg.DataDir, statsFile), Resolver: resolver(a.cfg)})
 		if err != nil {
 			return fmt.Errorf("stats: %w", err)
 		}

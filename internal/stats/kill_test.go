@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -45,8 +46,13 @@ func child(ctx context.Context, url string) error {
 			added.Store(n)
 		}
 	}()
-	for {
+	for stored := int64(0); ; {
 		before := added.Load()
+		if before == stored { // nothing new to write
+			runtime.Gosched()
+			continue
+		}
+		stored = before
 		if err := r.Flush(ctx); err != nil {
 			return err
 		}
