@@ -65,7 +65,6 @@ type App struct {
 	grants    *grant.Keeper
 	relays    *relays
 	ledger    *budget.Ledger
-	stats     *statistics
 	service   *service // for other applications; nil: not offered
 	http      *http.Server
 	requests  requests       // all but probes
@@ -181,7 +180,11 @@ func (a *App) openRelay(ctx context.Context, key []byte) (err error) {
 			return fmt.Errorf("turn_listen: %w", err)
 		}
 	}
-	if a.relays, err = newRelays(a.relay, a.RelayURLs, bought, a.ledger, logger); err != nil {
+	a.relays, err = newRelays(relaysConfig{
+		own: a.relay, urls: a.RelayURLs, bought: bought, nodes: a.cfg.Nodes, ledger: a.ledger, log: logger,
+		fleet: fleetConfig{key: key, policy: a.cfg.PeerPolicy, grace: a.cfg.RelayGrace, registerer: a.ops.Registry, log: logger},
+	})
+	if err != nil {
 		return err
 	}
 	a.grants, err = grant.New(grant.Config{
@@ -229,9 +232,6 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	if err := a.openRelay(ctx, key); err != nil {
 		return err
 	}
-	if err := a.openStats(ctx); err != nil {
-		return err
-	}
 	var upstream, chat lateHandler // the hub and its handlers need each other
 	if err := a.openHub(key, &upstream, &chat, proxies); err != nil {
 		return err
@@ -248,9 +248,7 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 		return err
 	}
 	a.signaling.Routes(mux)
-	if err := a.statsRoutes(mux); err != nil {
-		return err
-	}
+	a.relays.routes(mux)
 	connect := a.hub.Handler()
 	if a.service != nil {
 		connect = clients(connect, a.service.hub.Handler())
@@ -300,7 +298,6 @@ func (a *App) newSignaling(key []byte, proxies httpx.Proxies) (*signaling.Signal
 		Members:    a.cfg.Session.Members,
 		LinkBase:   func(r *http.Request) string { return a.place.linkBase(proxies.Origin(r), lanAddress) },
 		Origin:     proxies.Origin,
-		Stats:      a.stats,
 		Logger:     a.log.With("part", "signaling"),
 	})
 }
@@ -377,12 +374,14 @@ func (a *App) Run(ctx context.Context) error {
 	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	g, gctx := errgroup.WithContext(ctx)
-	var hubs sync.WaitGroup // done when realtime clients have been told
+	told, tell := context.WithCancel(late) // ends when realtime clients are to be told
+	defer tell()
+	var hubs sync.WaitGroup // done when they have been
 	for run, ready := range a.hubs() {
 		hubs.Add(1)
 		g.Go(func() error {
 			defer hubs.Done()
-			return run(gctx)
+			return run(told)
 		})
 		select { // who connects meanwhile waits in the listener's queue
 		case <-ready:
@@ -399,29 +398,24 @@ func (a *App) Run(ctx context.Context) error {
 		l = a.requestsOf(i, l)
 		g.Go(func() error { return a.serve(l) })
 	}
-	if a.relay != nil {
-		g.Go(func() error { return a.relay.Run(late) })
-	}
-	if a.grants != nil {
-		g.Go(func() error { return a.grants.Run(late) })
-		g.Go(func() error { return a.relays.run(late, a.signaling.Budget) })
-		g.Go(func() error { return a.ledger.Run(late) })
-		g.Go(func() error { return a.stats.Run(late) })
-	}
+	a.runRelays(late, g)
 	g.Go(func() error { return keepGarbage(gctx) })
 	g.Go(func() error {
 		defer cancel()
 		<-gctx.Done()
 		a.log.Info("draining")
 		a.ops.SetReady(false)
+		a.drainRelay(late)
+		tell()
 		hubs.Wait() // till then probes find /readyz, and clients their Close message
+		a.relays.close()
 		return a.shutdown(late)
 	})
 	a.ops.SetReady(true)
 	a.log.Info("listening", "version", ops.Version())
 	err := g.Wait()
 	if a.ledger != nil { // the relay has settled
-		err = errors.Join(err, a.stats.close(ctx), a.ledger.Close())
+		err = errors.Join(err, a.ledger.Close())
 	}
 	a.log.Info("ended")
 	return err
@@ -468,9 +462,6 @@ func (a *App) Close() error {
 	}
 	if a.relay != nil {
 		errs = append(errs, a.relay.Close())
-	}
-	if a.stats != nil {
-		errs = append(errs, a.stats.close(context.Background()))
 	}
 	if a.ledger != nil {
 		errs = append(errs, a.ledger.Close())

@@ -28,6 +28,11 @@ func openBudget(cfg config.Config, dir string, usage map[string]budget.UsageFunc
 	for _, p := range c.Provider {
 		prices[p.Name] = int64(p.Price)
 	}
+	for _, n := range cfg.RelayNode {
+		if n.Price > 0 {
+			prices[n.Name] = int64(n.Price)
+		}
+	}
 	l, err := budget.New(budget.Config{
 		Dir:         dir,
 		Session:     limit(c.SessionBudget, c.SessionMoney),

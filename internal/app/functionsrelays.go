@@ -36,7 +36,7 @@ func (r *boughtRelays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]g
 	if issuer == nil {
 		return made, grant.ErrNoRelay
 	}
-	requests := requestsFor(pair)
+	requests := requestsFor(pair, "")
 	minted, err := issuer.MintAll(ctx, requests)
 	if errors.Is(err, ice.ErrRefused) {
 		return made, fmt.Errorf("%w: %w", grant.ErrSpent, err)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,18 +26,20 @@ import (
 )
 
 // NodeConfig is what a relay by itself runs with: a drop-in for coturn with
-// use-auth-secret.
+// use-auth-secret, or a node of a Causeway elsewhere.
 type NodeConfig struct {
 	TURNListen string
-	TLSListen  string // with Cert and Key: TURN over TLS; empty: none
-	OpsListen  string // health and metrics; empty: none
-	Cert, Key  string
+	TLSListen  string     // with TLS: TURN over TLS, and the control interface; empty: none
+	TLS        config.TLS // certificate
+	OpsListen  string     // health and metrics; empty: none
 	PublicIP   netip.Addr
 	Ports      config.PortRange
 	Realm      string
-	AuthSecret string // secret reference
+	AuthSecret string   // secret reference; empty for a node
+	Link       NodeLink // or this
 
-	Budgets NodeBudgets
+	Budgets     NodeBudgets
+	Allow, Deny []netip.Prefix // peers
 
 	// AllowLoopback makes this machine's own services reachable. It is for tests, and lifts
 	// the budgets, and the limits by user and by source, which tests all come from.
@@ -60,7 +63,8 @@ type Node struct {
 	log   *slog.Logger
 	ops   *ops.Ops
 	relay *relay.Server
-	users *users       // nil: without budgets
+	users *users       // nil: no TURN REST, or without budgets
+	link  *link        // nil: no node of a Causeway
 	admin net.Listener // nil: none
 }
 
@@ -74,6 +78,55 @@ func NewNode(ctx context.Context, cfg NodeConfig, logger *slog.Logger) (*Node, e
 }
 
 func (n *Node) open(ctx context.Context) error {
+	if n.cfg.AllowLoopback {
+		n.log.Warn("ALLOW_LOOPBACK_PEERS IS ON: whoever has a credential reaches every UDP service of this machine; for tests only")
+	}
+	c := relay.Config{
+		Shards: n.cfg.Shards, Listen: n.cfg.TURNListen, PublicIP: n.cfg.PublicIP, MinPort: n.cfg.Ports.First, MaxPort: n.cfg.Ports.Last,
+		Realm: n.cfg.Realm, Limits: n.limits(),
+		Policy: policy.Policy{Level: policy.P1, AllowLoopback: n.cfg.AllowLoopback, Allow: n.cfg.Allow, Deny: n.cfg.Deny},
+		Logger: n.log.With("part", "relay"), Registerer: n.ops.Registry,
+	}
+	authorize := n.openSecret
+	if n.cfg.Link.Key != "" {
+		authorize = n.openLink
+	}
+	if err := authorize(ctx, &c); err != nil {
+		return err
+	}
+	var err error
+	if n.relay, err = relay.New(c); err != nil {
+		return fmt.Errorf("turn_listen: %w", err)
+	}
+	if err := n.openTLS(ctx); err != nil {
+		return err
+	}
+	if n.link != nil {
+		if err := n.openControl(); err != nil {
+			return err
+		}
+	}
+	if n.cfg.OpsListen != "" {
+		if n.admin, err = net.Listen("tcp", n.cfg.OpsListen); err != nil {
+			return fmt.Errorf("ops_listen: %w", err)
+		}
+	}
+	return nil
+}
+
+func (n *Node) limits() relay.Limits {
+	l := relay.Limits{
+		Allocations: n.cfg.Allocations, AllocationsPerHolder: n.cfg.AllocationsPerUser, AllocationsPerSource: n.cfg.AllocationsPerSource,
+		Permissions: n.cfg.Permissions, BytesPerSecond: n.cfg.BytesPerSecond,
+	}
+	if n.cfg.AllowLoopback {
+		l.AllocationsPerHolder, l.AllocationsPerSource = l.Allocations, l.Allocations
+	}
+	return l
+}
+
+// openSecret completes the configuration of a relay for TURN REST.
+func (n *Node) openSecret(ctx context.Context, c *relay.Config) error {
 	ref, err := secret.ParseRef(n.cfg.AuthSecret)
 	if err != nil {
 		return fmt.Errorf("auth_secret: %w", err)
@@ -86,38 +139,12 @@ func (n *Node) open(ctx context.Context) error {
 		return errors.New("auth_secret: it is empty")
 	}
 	secrets := [][]byte{[]byte(key.Reveal())}
-	limits := relay.Limits{
-		Allocations: n.cfg.Allocations, AllocationsPerHolder: n.cfg.AllocationsPerUser, AllocationsPerSource: n.cfg.AllocationsPerSource,
-		Permissions: n.cfg.Permissions, BytesPerSecond: n.cfg.BytesPerSecond,
-	}
-	if n.cfg.AllowLoopback {
-		n.log.Warn("ALLOW_LOOPBACK_PEERS IS ON: whoever has a credential reaches every UDP service of this machine; for tests only")
-		limits.AllocationsPerHolder, limits.AllocationsPerSource = limits.Allocations, limits.Allocations
-	}
+	c.Secrets = func() [][]byte { return secrets }
 	if err := n.openBudgets(); err != nil {
 		return err
 	}
-	var ledger relay.Ledger
 	if n.users != nil {
-		ledger = n.users
-	}
-	n.relay, err = relay.New(relay.Config{
-		Ledger: ledger, Shards: n.cfg.Shards,
-		Listen: n.cfg.TURNListen, PublicIP: n.cfg.PublicIP, MinPort: n.cfg.Ports.First, MaxPort: n.cfg.Ports.Last,
-		Realm: n.cfg.Realm, Secrets: func() [][]byte { return secrets }, Limits: limits,
-		Policy: policy.Policy{Level: policy.P1, AllowLoopback: n.cfg.AllowLoopback},
-		Logger: n.log.With("part", "relay"), Registerer: n.ops.Registry,
-	})
-	if err != nil {
-		return fmt.Errorf("turn_listen: %w", err)
-	}
-	if err := n.openTLS(ctx); err != nil {
-		return err
-	}
-	if n.cfg.OpsListen != "" {
-		if n.admin, err = net.Listen("tcp", n.cfg.OpsListen); err != nil {
-			return fmt.Errorf("ops_listen: %w", err)
-		}
+		c.Ledger = n.users
 	}
 	return nil
 }
@@ -143,21 +170,29 @@ func (n *Node) openTLS(ctx context.Context) error {
 	if n.cfg.TLSListen == "" {
 		return nil
 	}
-	t, err := tlsConfig(ctx, config.Config{TLS: config.TLS{Cert: n.cfg.Cert, Key: n.cfg.Key}}, 0, n.log)
-	if err != nil {
-		return err
-	}
-	if t == nil {
-		return errors.New("tls_listen: without a certificate")
-	}
 	l, err := net.Listen("tcp", n.cfg.TLSListen)
 	if err != nil {
 		return fmt.Errorf("tls_listen: %w", err)
 	}
-	t.NextProtos = []string{demux.ALPN}
-	n.relay.Attach(tls.NewListener(l, t), true)
+	c := config.Config{TLS: n.cfg.TLS, Process: config.Process{DataDir: n.cfg.Budgets.Dir}}
+	t, err := tlsConfig(ctx, c, l.Addr().(*net.TCPAddr).Port, n.log)
+	if err == nil && t == nil {
+		err = errors.New("tls_listen: without a certificate")
+	}
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	if n.link == nil {
+		t.NextProtos = append([]string{demux.ALPN}, slices.DeleteFunc(t.NextProtos, isHTTP)...) // ACME's stays
+		n.relay.Attach(tls.NewListener(l, t), true)
+		return nil
+	}
+	n.link.secure(l, t, n.cfg.TLS)
+	n.relay.Attach(n.link.shared.Relay(), true)
 	return nil
 }
+
+func isHTTP(proto string) bool { return proto == "h2" || proto == "http/1.1" }
 
 // Addr is where the relay listens.
 func (n *Node) Addr() netip.AddrPort { return n.relay.Addr() }
@@ -168,7 +203,15 @@ func (n *Node) Run(ctx context.Context) error {
 	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return n.relay.Run(late) })
+	settled, settle := context.WithCancel(context.WithoutCancel(ctx)) // ends when the relay has
+	defer settle()
+	g.Go(func() error {
+		defer settle()
+		return n.relay.Run(late)
+	})
+	if n.link != nil {
+		n.link.run(late, settled, g)
+	}
 	if n.users != nil {
 		g.Go(func() error { return n.users.run(late) })
 		g.Go(func() error { return n.users.Run(late) })
@@ -176,21 +219,13 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.admin != nil {
 		mux := http.NewServeMux()
 		n.ops.Routes(mux)
-		srv := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-			ErrorLog: log.New(errorLog{n.log.With("part", "http")}, "", 0)}
-		stop := context.AfterFunc(late, func() { _ = srv.Close() }) // Serve says so
-		defer stop()
-		g.Go(func() error {
-			if err := srv.Serve(n.admin); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("serve http: %w", err)
-			}
-			return nil
-		})
+		g.Go(func() error { return serveNode(late, n.admin, mux, n.log) })
 	}
 	g.Go(func() error {
 		defer cancel()
 		<-gctx.Done()
 		n.ops.SetReady(false)
+		n.link.drain()
 		if n.cfg.Drain > 0 && ctx.Err() != nil {
 			n.log.Info("draining", "allocations", n.relay.Allocations())
 			dctx, done := context.WithTimeout(late, n.cfg.Drain)
@@ -206,7 +241,19 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.users != nil { // the relay has settled
 		err = errors.Join(err, n.users.Close())
 	}
-	return err
+	return errors.Join(err, n.link.closeBooks())
+}
+
+// serveNode serves HTTP until ctx ends.
+func serveNode(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
+	srv := &http.Server{Handler: demux.Handler(h), ConnContext: demux.ConnContext, ReadHeaderTimeout: headerTimeout, ReadTimeout: idleTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: log.New(errorLog{logger.With("part", "http")}, "", 0)}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // Serve says so
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve http: %w", err)
+	}
+	return nil
 }
 
 // Close releases the sockets of a Node that isn't run.
@@ -221,5 +268,6 @@ func (n *Node) Close() error {
 	if n.admin != nil {
 		errs = append(errs, n.admin.Close())
 	}
+	errs = append(errs, n.link.close())
 	return errors.Join(errs...)
 }

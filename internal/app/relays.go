@@ -2,13 +2,12 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"causeway/internal/budget"
@@ -16,42 +15,70 @@ import (
 	"causeway/internal/grant"
 	"causeway/internal/ice"
 	"causeway/internal/relay"
+	"causeway/internal/relay/control"
 	"causeway/internal/relay/grants"
 	"causeway/internal/relay/policy"
 )
 
-// relays is what package grant gives out: our own relay, and bought ones when that is off or
-// full, all of it counted in one ledger.
+// relays is what package grant gives out: our own relay, nodes elsewhere, and bought ones when those are off
+// or full, all of it counted in one ledger.
 type relays struct {
-	own    *relay.Server // nil: off
-	issuer *ice.Chain    // nil: there is no relay at all
-	ledger *budget.Ledger
-	log    *slog.Logger
+	own     *relay.Server // nil: off
+	fleet   *fleet        // nil: there are no nodes
+	issuer  *ice.Chain    // nil: there is no relay at all
+	region  string        // for those who name none
+	ledger  *budget.Ledger
+	log     *slog.Logger
+	leaving atomic.Bool // our own relay drains
 
 	mu      sync.Mutex
-	live    map[string]relay.Grant // of our own relay, by id
-	bought  map[string]string      // handle → session
-	closing map[string]time.Time   // ids of ended grants → when their account is closed
+	live    map[string]string  // grants of our own relay and of nodes, by id → where
+	bought  map[string]string  // handle → session
+	closing map[string]closing // ids of ended grants
 }
 
-// settleIn is how long our relay may take to settle an ended grant.
+// closing is a grant that has ended.
+type closing struct {
+	at    time.Time // when its account is closed
+	where string
+}
+
+// settleIn is how long a relay of ours may take to settle an ended grant.
 const settleIn = 10 * time.Second
 
-func newRelays(own *relay.Server, urls func() []string, bought []ice.Named, ledger *budget.Ledger, log *slog.Logger) (*relays, error) {
-	r := &relays{own: own, ledger: ledger, log: log, live: map[string]relay.Grant{}, bought: map[string]string{}, closing: map[string]time.Time{}}
+// relaysConfig is what newRelays needs: own may be nil, and bought and nodes empty.
+type relaysConfig struct {
+	own    *relay.Server
+	urls   func() []string // of own
+	bought []ice.Named
+	nodes  config.Nodes
+	fleet  fleetConfig // for nodes
+	ledger *budget.Ledger
+	log    *slog.Logger
+}
+
+func newRelays(c relaysConfig) (*relays, error) {
+	r := &relays{own: c.own, ledger: c.ledger, log: c.log, region: c.nodes.DefaultRegion,
+		live: map[string]string{}, bought: map[string]string{}, closing: map[string]closing{}}
 	var list []ice.Named
-	if own != nil {
-		issuer, err := ice.NewOwn(ice.OwnConfig{URLs: urls, Grant: r.put, Delete: r.end})
+	if c.own != nil {
+		issuer, err := ice.NewOwn(ice.OwnConfig{URLs: c.urls, Grant: r.put, Delete: r.end})
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, ice.Named{Name: config.OwnRelay, Issuer: issuer})
-	}
-	if list = append(list, bought...); len(list) == 0 {
-		return r, nil
+		list = append(list, ice.Named{Name: config.OwnRelay, Issuer: issuer, Region: c.nodes.RelayRegion})
 	}
 	var err error
-	r.issuer, err = ice.NewChain(list, log)
+	if len(c.nodes.RelayNode) > 0 {
+		if r.fleet, err = newFleet(c.nodes.RelayNode, c.fleet, r); err != nil {
+			return nil, err
+		}
+		list = append(list, r.fleet.issuers...)
+	}
+	if list = append(list, c.bought...); len(list) == 0 {
+		return r, nil
+	}
+	r.issuer, err = ice.NewChain(list, c.log)
 	return r, err
 }
 
@@ -60,7 +87,7 @@ func (r *relays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]grant.C
 	if r.issuer == nil {
 		return made, grant.ErrNoRelay
 	}
-	requests := requestsFor(pair)
+	requests := requestsFor(pair, r.region)
 	minted, err := r.issuer.MintAll(ctx, requests)
 	if errors.Is(err, ice.ErrRefused) {
 		return made, fmt.Errorf("%w: %w", grant.ErrSpent, err)
@@ -80,9 +107,12 @@ func (r *relays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]grant.C
 	return made, nil
 }
 
-// requestsFor is what issuers are asked for.
-func requestsFor(pair [2]grant.Order) (requests []ice.Request) {
+// requestsFor is what issuers are asked for; region is of those who name none.
+func requestsFor(pair [2]grant.Order, region string) (requests []ice.Request) {
 	for _, o := range pair {
+		if o.Need.Region == "" {
+			o.Need.Region = region
+		}
 		requests = append(requests, ice.Request{
 			Session: o.Member.Session, Member: o.Member.Peer, Life: time.Until(o.NotAfter), Region: o.Need.Region,
 			Until: o.Until, Addr: o.Member.Addr, Auth: o.Auth, Bytes: o.Need.Bytes,
@@ -92,10 +122,15 @@ func requestsFor(pair [2]grant.Order) (requests []ice.Request) {
 	return requests
 }
 
+// buys tells whether name is a bought relay's, and not ours or a node's.
+func (r *relays) buys(name string) bool {
+	return name != config.OwnRelay && r.fleet.node(name) == nil
+}
+
 // opened counts a bought credential; ours was, before it was put.
 func (r *relays) opened(req ice.Request, handle string) error {
 	name, _ := ice.Split(handle)
-	if name == config.OwnRelay {
+	if !r.buys(name) {
 		return nil
 	}
 	if err := r.ledger.Open(handle, budget.Chain{Session: req.Session, Member: req.Member, Price: name}, req.Bytes); err != nil {
@@ -117,11 +152,10 @@ func refusal(err error) error {
 
 // put makes a grant at our relay, with its account.
 func (r *relays) put(_ context.Context, req ice.Request, expires time.Time) (id, username, password string, err error) {
-	var name [12]byte
-	if _, err := rand.Read(name[:]); err != nil {
-		return "", "", "", err
+	if r.leaving.Load() {
+		return "", "", "", fmt.Errorf("it drains: %w", ice.ErrAway)
 	}
-	id = base64.RawURLEncoding.EncodeToString(name[:])
+	id = ice.NewGrantID()
 	g := relay.Grant{ID: id, Session: req.Session, Member: req.Member, Until: req.Until, NotAfter: expires, ICE: auths(req.Auth)}
 	if req.Addr.IsValid() {
 		g.Addrs = append(g.Addrs, req.Addr)
@@ -129,22 +163,38 @@ func (r *relays) put(_ context.Context, req ice.Request, expires time.Time) (id,
 	if req.Closed {
 		g.Policy = policy.P4
 	}
-	chain := budget.Chain{Session: req.Session, Member: req.Member, Daily: budget.Cap{Bytes: req.DayBytes}}
-	if err := r.ledger.Open(id, chain, req.Bytes); err != nil {
-		return "", "", "", r.refused(err)
+	if err := r.account(id, config.OwnRelay, "", req); err != nil {
+		return "", "", "", err
 	}
 	if err = r.own.Put(g); err == nil {
 		username, password, err = r.own.Credential(id, expires)
 	}
 	if err != nil {
 		r.own.Delete(id)
-		r.ledger.CloseGrant(id)
+		r.unaccount(id)
 		return "", "", "", r.refused(err)
+	}
+	return id, username, password, nil
+}
+
+// account opens the account of a grant at a relay of ours, which price names.
+func (r *relays) account(id, where, price string, req ice.Request) error {
+	chain := budget.Chain{Session: req.Session, Member: req.Member, Price: price, Daily: budget.Cap{Bytes: req.DayBytes}}
+	if err := r.ledger.Open(id, chain, req.Bytes); err != nil {
+		return r.refused(err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.live[id] = g
-	return id, username, password, nil
+	r.live[id] = where
+	return nil
+}
+
+// unaccount undoes account for a grant that was not put.
+func (r *relays) unaccount(id string) {
+	r.ledger.CloseGrant(id)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.live, id)
 }
 
 // refused makes a spent budget final for an ice.Chain: what is denied here is not bought elsewhere.
@@ -163,25 +213,14 @@ func auths(list []ice.Auth) (of []relay.ICEAuth) {
 }
 
 // Renew implements grant.Relay. Bought credentials live until they are revoked.
-func (r *relays) Renew(_ context.Context, handle string, until time.Time, auth []ice.Auth) error {
+func (r *relays) Renew(_ context.Context, handle string, until time.Time, auth []ice.Auth) (err error) {
 	name, id := ice.Split(handle)
-	if name != config.OwnRelay {
-		return nil
+	if node := r.fleet.node(name); node != nil {
+		err = node.Renew(id, until, ice.Auths(auth))
+	} else if name == config.OwnRelay {
+		err = r.own.Renew(id, until, auths(auth))
 	}
-	r.mu.Lock()
-	g, ok := r.live[id]
-	changed := ok && len(auth) > 0 && (len(auth) != len(g.ICE) || relay.ICEAuth(auth[len(auth)-1]) != g.ICE[len(g.ICE)-1])
-	if changed {
-		g.ICE = auths(auth)
-		r.live[id] = g
-	}
-	r.mu.Unlock()
-	err := r.own.Renew(id, until)
-	if err == nil && changed {
-		g.Until = until
-		err = r.own.Put(g)
-	}
-	if errors.Is(err, relay.ErrNoGrant) {
+	if errors.Is(err, relay.ErrNoGrant) || errors.Is(err, control.ErrUnknown) {
 		return fmt.Errorf("%w: %w", grant.ErrGone, err)
 	}
 	return err
@@ -190,7 +229,7 @@ func (r *relays) Renew(_ context.Context, handle string, until time.Time, auth [
 // Revoke implements grant.Relay.
 func (r *relays) Revoke(ctx context.Context, handle string) error {
 	err := r.issuer.Revoke(ctx, handle)
-	if name, _ := ice.Split(handle); name != config.OwnRelay {
+	if name, _ := ice.Split(handle); r.buys(name) {
 		r.mu.Lock()
 		delete(r.bought, handle)
 		r.mu.Unlock()
@@ -202,16 +241,28 @@ func (r *relays) Revoke(ctx context.Context, handle string) error {
 	return err
 }
 
-// end ends a grant at our relay; its account is closed when that has settled.
+// end ends a grant at our relay.
 func (r *relays) end(_ context.Context, id string) error {
 	r.own.Delete(id)
+	r.ended(id)
+	return nil
+}
+
+// ended has the account of a grant closed when its relay has settled.
+func (r *relays) ended(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.live[id]; ok {
+	if where, ok := r.live[id]; ok {
 		delete(r.live, id)
-		r.closing[id] = time.Now().Add(settleIn)
+		r.closing[id] = closing{time.Now().Add(settleIn), where}
 	}
-	return nil
+}
+
+// owns tells whether a grant is, or just was, at a place.
+func (r *relays) owns(where, id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.live[id] == where || r.closing[id].where == where
 }
 
 // run closes accounts, and acts on what the ledger says; tell passes that on to members.
@@ -236,8 +287,8 @@ func (r *relays) run(ctx context.Context, tell func(context.Context, budget.Even
 func (r *relays) closeAccounts(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	maps.DeleteFunc(r.closing, func(id string, at time.Time) bool {
-		if now.Before(at) {
+	maps.DeleteFunc(r.closing, func(id string, c closing) bool {
+		if now.Before(c.at) {
 			return false
 		}
 		r.ledger.CloseGrant(id)

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"causeway/internal/budget"
+	"causeway/internal/config"
 	"causeway/internal/grant"
 	"causeway/internal/ice"
 	"causeway/internal/relay"
@@ -58,7 +59,7 @@ func newTestRelays(t *testing.T, own bool, bought ...ice.Named) *relays {
 		t.Cleanup(func() { _ = server.Close() })
 		urls = server.URLs
 	}
-	r, err := newRelays(server, urls, bought, ledger, slog.New(slog.DiscardHandler))
+	r, err := newRelays(relaysConfig{own: server, urls: urls, bought: bought, ledger: ledger, log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,8 +111,8 @@ func TestOwnRelayIsMintedAndEnded(t *testing.T) {
 		t.Error(err)
 	}
 	_, id := ice.Split(c.Handle)
-	if got := r.live[id].ICE; len(got) != 1 || got[0].Ufrag != "u" {
-		t.Errorf("ICE %v", got)
+	if !r.owns(config.OwnRelay, id) || r.owns("elsewhere", id) {
+		t.Error("where it is, is not known")
 	}
 	if err := r.Revoke(t.Context(), c.Handle); err != nil {
 		t.Error(err)

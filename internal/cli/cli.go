@@ -34,7 +34,8 @@ type commands struct {
 	Functions functionsCommand `cmd:"" help:"Run as a custom handler of Azure Functions, with Azure SignalR Service. The Functions host starts it."`
 	Emulate   emulateCommand   `cmd:"" help:"Run the shape that Causeway has on Azure on this machine, with doubles of Azure's parts."`
 	Package   packageCommand   `cmd:"" help:"Make the zip file to deploy as a function app, of this binary (Linux)."`
-	Relay     relayCommand     `cmd:"" help:"Run a STUN and TURN server alone, in the place of coturn."`
+	Relay     relayCommand     `cmd:"" help:"Run a STUN and TURN server alone: as a node of a Causeway elsewhere, or in the place of coturn."`
+	Node      nodeCommand      `cmd:"" help:"Keys for relay nodes elsewhere."`
 	Config    configCommand    `cmd:"" help:"Check, print and explain the configuration."`
 	Plan      planCommand      `cmd:"" help:"Calculate what running it costs, and how often it works."`
 	Bench     benchCommand     `cmd:"" help:"Measure this binary on this machine."`
@@ -161,7 +162,7 @@ func (s *settings) validate() error {
 		if err != nil {
 			return usageError{err}
 		}
-		s.Upstream, s.Provider = file.Upstream, file.Provider
+		s.Upstream, s.Provider, s.RelayNode = file.Upstream, file.Provider, file.RelayNode
 	}
 	if err := config.ProvidersFromEnv(&s.Config); err != nil {
 		return usageError{err}

@@ -32,12 +32,11 @@ type Config struct {
 	Session  `yaml:",inline" embed:""`
 	Relay    `yaml:",inline" embed:""`
 	Budget   `yaml:",inline" embed:""`
+	Nodes    `yaml:",inline" embed:""`
 	Service  `yaml:",inline" embed:""`
 	Azure    `yaml:",inline" embed:""`
 	DemoChat `yaml:",inline" embed:""`
 	Process  `yaml:",inline" embed:""`
-
-	Statistics `yaml:",inline" embed:""`
 
 	Realtime bool `yaml:"realtime" help:"Offer the realtime service to other applications as well: the data plane under /api/, any hub but our own, upstream webhooks."`
 }
@@ -158,7 +157,7 @@ func FileValues(r io.Reader) (map[string]string, error) {
 	}
 	values := map[string]string{}
 	for key, v := range raw {
-		if key == "upstream" || key == "provider" { // no flag
+		if key == "upstream" || key == "provider" || key == "relay_node" { // no flag
 			continue
 		}
 		text := fmt.Sprint(v)
@@ -229,8 +228,8 @@ func (c *Config) Validate() error {
 	c.Service.validate(bad)
 	c.Azure.validate(bad)
 	c.Budget.validate(bad)
+	c.Nodes.validate(bad, c.Provider)
 	c.DemoChat.validate(bad)
-	c.Statistics.validate(bad)
 	return errors.Join(errs...)
 }
 

@@ -53,7 +53,7 @@ func (g granted) identify(username string, _ bool, now time.Time) (identity, ref
 func (t *table) lives(m *member, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return !m.dead && now.Before(m.grant.End())
+	return !m.dead && now.Before(t.end(&m.grant))
 }
 
 // rest is the authority for TURN REST credentials, in the way of coturn's

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -78,9 +79,9 @@ func (s *Server) Put(g Grant) error {
 	return nil
 }
 
-// Renew moves the end of a grant, within its NotAfter. It fails for a grant that is not
-// live: what has ended is put again.
-func (s *Server) Renew(id string, until time.Time) error {
+// Renew moves the end of a grant, within its NotAfter, and replaces what its member's ICE agent
+// goes by, unless ice is empty. It fails for a grant that is not live: what has ended is put again.
+func (s *Server) Renew(id string, until time.Time, ice []ICEAuth) error {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
 	m := s.table.grants[id]
@@ -88,7 +89,24 @@ func (s *Server) Renew(id string, until time.Time) error {
 		return fmt.Errorf("renew grant: %w", ErrNoGrant)
 	}
 	m.grant.Until = until
+	if len(ice) > 0 && !slices.Equal(ice, m.grant.ICE) {
+		m.grant.ICE = slices.Clone(ice)
+		m.session.changed()
+	}
 	return nil
+}
+
+// Outlive lets grants live for d beyond their end, within their NotAfter: for a node whose control plane
+// can't be reached. With 0, what has ended ends within a second.
+func (s *Server) Outlive(d time.Duration) { s.table.slack.Store(int64(d)) }
+
+// end is when a grant ends as things are.
+func (t *table) end(g *Grant) time.Time {
+	end := g.Until.Add(time.Duration(t.slack.Load()))
+	if !g.NotAfter.IsZero() && g.NotAfter.Before(end) {
+		return g.NotAfter
+	}
+	return end
 }
 
 // Delete ends a grant: its data path is dead when Delete returns.
@@ -244,7 +262,7 @@ func (s *Server) sweepOnce() {
 	var over []*allocation
 	s.table.mu.Lock()
 	for _, m := range s.table.grants {
-		if !m.rest && !now.Before(m.grant.End()) {
+		if !m.rest && !now.Before(s.table.end(&m.grant)) {
 			ended = append(ended, m)
 		}
 	}

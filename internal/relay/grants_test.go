@@ -139,7 +139,7 @@ func TestGrantRenewal(t *testing.T) {
 	r := start(t, nil)
 	at := r.now()
 	id := r.grant("a", func(g *Grant) { g.Until, g.NotAfter = at.Add(time.Minute), at.Add(3*time.Minute) })
-	if err := r.Renew(id, at.Add(10*time.Minute)); err != nil {
+	if err := r.Renew(id, at.Add(10*time.Minute), nil); err != nil {
 		t.Fatal(err)
 	}
 	user, pass := r.credential(id)
@@ -150,7 +150,7 @@ func TestGrantRenewal(t *testing.T) {
 	}
 	r.advance(61 * time.Second) // not after
 	wait(t, "the end", func() bool { return r.Allocations() == 0 })
-	if err := r.Renew(id, at.Add(time.Hour)); err == nil {
+	if err := r.Renew(id, at.Add(time.Hour), nil); err == nil {
 		t.Error("a grant that has ended was renewed")
 	}
 }

@@ -57,6 +57,7 @@ type table struct {
 	clients *index // allocations by the client's address, over UDP
 	relayed *index // allocations by relayed address
 	live    atomic.Int64
+	slack   atomic.Int64 // by which grants outlive their end, in nanoseconds
 
 	mu       sync.Mutex
 	grants   map[string]*member
