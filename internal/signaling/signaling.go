@@ -75,10 +75,8 @@ type Config struct {
 	LinkBase, Origin func(*http.Request) string
 	// ClientAddr returns the address that a request came from; nil: not known.
 	ClientAddr func(*http.Request) netip.Addr
-	// Stats counts what happens; nil: nothing is counted.
-	Stats  Stats
-	Logger *slog.Logger // default: discards
-	Now    func() time.Time
+	Logger     *slog.Logger // default: discards
+	Now        func() time.Time
 }
 
 // Signaling implements realtime.Handler. It is safe for concurrent use.
@@ -99,9 +97,6 @@ func New(cfg Config) (*Signaling, error) {
 	}
 	if cfg.ClientAddr == nil {
 		cfg.ClientAddr = func(*http.Request) netip.Addr { return netip.Addr{} }
-	}
-	if cfg.Stats == nil {
-		cfg.Stats = noStats{}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -87,6 +87,11 @@ export class GuestSession {
     if (this.link?.number === number) this.link.onRelay(servers);
   }
 
+  restart(_from: string, servers: RTCIceServer[]): void {
+    this.#relays = servers;
+    this.link?.onRestart(servers);
+  }
+
   left(_from: string, role: Role): void {
     // The data channel knows better, if there is one.
     if (role === 'host' && this.#looking) this.#enter('away');

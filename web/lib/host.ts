@@ -123,6 +123,13 @@ export class HostSession {
     if (guest.link?.number === number) guest.link.onRelay(servers);
   }
 
+  restart(from: string, servers: RTCIceServer[]): void {
+    const guest = this.guests.get(from);
+    if (!guest) return;
+    guest.relays = servers;
+    guest.link?.onRestart(servers);
+  }
+
   /** May come late or never, so it only ends what has not begun. */
   left(from: string, role: Role): void {
     const link = role === 'guest' ? this.guests.get(from)?.link : undefined;

@@ -78,7 +78,8 @@ export class LazyRelay {
     clearTimeout(this.#restart);
   }
 
-  use(servers: RTCIceServer[]): void {
+  /** `now`: the path that there is won't last. */
+  use(servers: RTCIceServer[], now = false): void {
     const given = JSON.stringify(servers);
     if (given === this.#given) return;
     this.#given = given;
@@ -86,12 +87,12 @@ export class LazyRelay {
     const others = (before.iceServers ?? []).filter((server) => !server.username);
     this.pc.setConfiguration({ ...before, iceServers: [...others, ...servers] });
     this.#begin();
-    if (this.#path || !this.pc.localDescription) return;
+    if ((this.#path && !now) || !this.pc.localDescription) return;
     if (this.role === 'host') return this.pc.restartIce();
     const old = fragment(this.pc);
     clearTimeout(this.#restart);
     this.#restart = setTimeout(() => {
-      if (!this.#path && old !== undefined && fragment(this.pc) === old) this.pc.restartIce();
+      if ((!this.#path || now) && old !== undefined && fragment(this.pc) === old) this.pc.restartIce();
     }, hostsRestartMs);
   }
 

@@ -118,6 +118,11 @@ export class Link implements Wire {
     if (this.phase !== 'closed') this.#relay.use(servers);
   }
 
+  /** The relay goes away: on to another, unless the path needs none. Where it drains, the old path carries on meanwhile. */
+  onRestart(servers: RTCIceServer[]): void {
+    this.#then(async () => this.#relay.use(servers, (await this.path()) !== 'direct'));
+  }
+
   /** Signaling is up again, and what was said meanwhile was lost. */
   signalingBack(): void {
     if (this.phase === 'ready' && (this.interrupted || this.#unanswered)) this.#restartSoon(0);

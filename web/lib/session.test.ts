@@ -11,7 +11,7 @@ import { Network } from './testing/peers';
 import { TestSink, content, sourceFile } from './testing/wire';
 import type { Role } from './binding';
 
-type Member = Pick<SignalHandler, 'hello' | 'signal' | 'left' | 'relay'> & { role: Role };
+type Member = Pick<SignalHandler, 'hello' | 'signal' | 'left' | 'relay' | 'restart'> & { role: Role };
 
 /** A server that relays, and may lose, hold or change what it relays. */
 class Server {
@@ -67,14 +67,14 @@ const common = { session: 'session', sha256: nobleHash, changed: () => {}, faile
 
 function host(files: SourceFile[] = [sourceFile('a', content(100_000))], seats = 8): HostSession {
   const session = new HostSession({ ...common, peer: 'host', secret, seats, files, signaling: server.endpoint('host', 'host'), connect: async () => network.create() });
-  server.members.set('host', { role: 'host', hello: session.hello.bind(session), signal: session.signal.bind(session), left: session.left.bind(session), relay: session.relay.bind(session) });
+  server.members.set('host', { role: 'host', hello: session.hello.bind(session), signal: session.signal.bind(session), left: session.left.bind(session), relay: session.relay.bind(session), restart: session.restart.bind(session) });
   session.connected();
   return session;
 }
 
 function guest(peer = 'guest', own = secret): GuestSession {
   const session = new GuestSession({ ...common, peer, secret: own, signaling: server.endpoint(peer, 'guest'), connect: async () => network.create() });
-  server.members.set(peer, { role: 'guest', hello: session.hello.bind(session), signal: session.signal.bind(session), left: session.left.bind(session), relay: session.relay.bind(session) });
+  server.members.set(peer, { role: 'guest', hello: session.hello.bind(session), signal: session.signal.bind(session), left: session.left.bind(session), relay: session.relay.bind(session), restart: session.restart.bind(session) });
   session.connected();
   return session;
 }
@@ -510,4 +510,51 @@ test('a certificate that is not the one of the description ends the link, though
   await pass(20);
   expect(h.guests.get('guest')!.linkEnd).toBe('unverified');
   expect(g.stage).toBe('unverified');
+});
+
+test('when a relay goes away, the host restarts ICE with the other one, though there is a path', async () => {
+  const h = host();
+  const g = guest();
+  await pass();
+  h.relay('guest', 1, server.relayed);
+  g.relay('host', 1, server.relayed);
+  const [a, b] = network.connections;
+  const before = [a!.restarts, b!.restarts];
+  const next = [{ urls: ['turn:there'], username: 'v', credential: 'd' }];
+  h.restart('guest', next);
+  g.restart('host', next);
+  h.restart('nobody', next);
+  await pass(900);
+  expect([a!.restarts - before[0]!, b!.restarts - before[1]!]).toEqual([1, 0]);
+  for (const one of [a, b]) expect(one!.configuration.iceServers).toEqual([{ urls: 'stun:here' }, ...next]);
+  await pass(2000); // the host's offer has come
+  expect([a!.restarts - before[0]!, b!.restarts - before[1]!]).toEqual([1, 0]);
+  h.restart('guest', next); // again: there is nothing new
+  await pass(2000);
+  expect(a!.restarts - before[0]!).toBe(1);
+});
+
+test('a guest whose host hears nothing of it restarts ICE itself; a direct path stays', async () => {
+  const h = host();
+  const g = guest();
+  await pass();
+  h.relay('guest', 1, server.relayed);
+  g.relay('host', 1, server.relayed);
+  const [a, b] = network.connections;
+  const before = [a!.restarts, b!.restarts];
+  g.restart('host', [{ urls: ['turn:there'], username: 'v', credential: 'd' }]);
+  await pass(1500);
+  expect([a!.restarts - before[0]!, b!.restarts - before[1]!]).toEqual([0, 1]);
+  const direct = new Map<string, unknown>([
+    ['t', { type: 'transport', selectedCandidatePairId: 'p' }],
+    ['p', { type: 'candidate-pair', localCandidateId: 'l', remoteCandidateId: 'r' }],
+    ['l', { candidateType: 'host' }],
+    ['r', { candidateType: 'srflx' }],
+  ]);
+  a!.getStats = async () => direct;
+  const restarts = a!.restarts;
+  h.restart('guest', [{ urls: ['turn:elsewhere'], username: 'w', credential: 'e' }]);
+  await pass(2000);
+  expect(a!.restarts).toBe(restarts);
+  expect(a!.configuration.iceServers).toContainEqual({ urls: ['turn:elsewhere'], username: 'w', credential: 'e' });
 });

@@ -57,6 +57,7 @@ describe('a check', () => {
     signal: note('signal'),
     left: note('left'),
     relay: note('relay'),
+    restart: note('restart'),
     spent: note('spent'),
     refused: note('refused'),
   };

@@ -27,6 +27,8 @@ export interface SignalHandler {
   left(from: string, role: Role): void;
   /** This link with `from` may use a relay. */
   relay(from: string, link: number, servers: RTCIceServer[]): void;
+  /** The relay that is used with `from` goes away: these take its place, by a restart of ICE. */
+  restart(from: string, servers: RTCIceServer[]): void;
   /** A budget that this session's relays draw on is spent: what is relayed stops. */
   spent(): void;
   /** The server won't have this peer any more (its grant has expired, for one), or refused a message. */
@@ -130,6 +132,8 @@ export class HubSignaling implements Signaling {
   constructor(
     private readonly grant: string,
     private readonly handler: SignalHandler,
+    /** Where a relay should rather be. */
+    private readonly region?: string,
   ) {
     this.#hub = this.#build();
   }
@@ -152,6 +156,11 @@ export class HubSignaling implements Signaling {
       const { link, iceServers } = event as { link?: unknown; iceServers?: unknown };
       const servers = parseServers(iceServers);
       if (s && isLink(link) && servers) handler.relay(s.from, link, servers);
+    });
+    on('restart', (event) => {
+      const s = sender(event);
+      const servers = parseServers((event as { iceServers?: unknown } | null)?.iceServers);
+      if (s && servers) handler.restart(s.from, servers);
     });
     on('budget', (event) => {
       if (isRecord(event) && event.state === 'spent') handler.spent();
@@ -245,7 +254,7 @@ export class HubSignaling implements Signaling {
   }
 
   relay(to: string, link: number, bytes?: number): void {
-    this.#invoke('relay', { to, link, bytes });
+    this.#invoke('relay', { to, link, bytes, region: this.region });
   }
 
   #invoke(method: string, message: object): void {

@@ -53,3 +53,8 @@ export function onPage(leave: () => void, online: () => void): void {
     if (event.persisted) location.reload();
   });
 }
+
+/** `region=NAME` in the address asks for relays there, where there is a choice. */
+export function preferredRegion(): string | undefined {
+  return new URLSearchParams(location.search).get('region')?.slice(0, 32);
+}

@@ -1,5 +1,5 @@
 /** The sender's page: from picked files to a link, and the guests that come through it. */
-import { createSession, sendReport, type HostMembership } from '../lib/api';
+import { createSession, type HostMembership } from '../lib/api';
 import { toBase64Url } from '../lib/bytes';
 import { bestSha256, randomBytes } from '../lib/crypto';
 import { HostSession, type HostGuest } from '../lib/host';
@@ -7,7 +7,6 @@ import { safeNames } from '../lib/names';
 import type { Path } from '../lib/path';
 import { maxFiles } from '../lib/protocol';
 import { Rate } from '../lib/rate';
-import { HostReporter } from '../lib/report';
 import type { SourceFile } from '../lib/sending';
 import { HubSignaling } from '../lib/signaling';
 import { Guard, connector, onPage } from './page';
@@ -85,11 +84,9 @@ export class Sender {
 
   #open(files: SourceFile[], member: HostMembership): void {
     const secret = randomBytes(16);
-    const reporter = new HostReporter((report) => sendReport(report, member.grant));
     const signaling = new HubSignaling(member.grant, {
       connected: () => {
         this.online = true;
-        reporter.see(true);
         session.connected();
       },
       disconnected: () => (this.online = false),
@@ -97,6 +94,7 @@ export class Sender {
       signal: (from, role, n, data) => session.signal(from, role, n, data),
       left: (from, role) => session.left(from, role),
       relay: (from, link, servers) => session.relay(from, link, servers),
+      restart: (from, servers) => session.restart(from, servers),
       spent: () => {
         if (this.rows.some(({ path }) => path === 'relay')) this.problem = relayProblem('relay_spent');
       },
@@ -106,7 +104,7 @@ export class Sender {
           ? { title: 'The link has expired.', text: 'Running transfers go on. Reload this page and choose the files again for a new link.' }
           : { title: 'The server refused a message.', text: `It said: ${code}. If a receiver cannot connect, reload this page and share the new link.` };
       },
-    });
+    }, preferredRegion());
     const session = new HostSession({
       session: member.session,
       peer: member.peer,
@@ -126,7 +124,6 @@ export class Sender {
     this.step = 'open';
     onPage(
       () => {
-        reporter.leave();
         session.close();
         void signaling.close();
       },
