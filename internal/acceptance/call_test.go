@@ -83,7 +83,7 @@ type call struct {
 	sides [2]*party // host, guest
 	heard atomic.Int64
 	link  atomic.Pointer[ice.Conn] // that the host sends on
-	end   context.CancelFunc
+	agent *ice.Agent               // the host's
 }
 
 func (c *call) post(path, bearer, body string, answer any) {
@@ -107,7 +107,7 @@ func (c *call) post(path, bearer, body string, answer any) {
 func newCall(t testing.TB, base string) *call {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &call{t: t, base: base, end: cancel}
+	c := &call{t: t, base: base}
 	t.Cleanup(cancel)
 	var host, guest struct{ Grant, Invite, Peer string }
 	c.post("/api/sessions", "", "{}", &host)
@@ -223,6 +223,7 @@ func (c *call) connect(servers [2][]server) error {
 	if err != nil {
 		return err
 	}
+	c.agent = agents[0]
 	c.link.Store(host)
 	return nil
 }

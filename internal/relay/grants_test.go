@@ -412,3 +412,27 @@ func TestDrain(t *testing.T) {
 		t.Errorf("nothing to wait for: %v", err)
 	}
 }
+
+// While its control plane is not reached, a node's grants outlive their end, but not their NotAfter.
+func TestGrantsOutliveTheirEnd(t *testing.T) {
+	r := start(t, nil)
+	at := r.now()
+	short := r.grant("a", func(g *Grant) { g.Until, g.NotAfter = at.Add(time.Minute), at.Add(90*time.Second) })
+	long := r.grant("b", func(g *Grant) { g.Until, g.NotAfter = at.Add(time.Minute), at.Add(time.Hour) })
+	for _, id := range []string{short, long} {
+		user, pass := r.credential(id)
+		if code := r.raw("udp", user, pass).allocate(); code != 0 {
+			t.Fatalf("allocate: %d", code)
+		}
+	}
+	r.Outlive(time.Minute)
+	r.advance(80 * time.Second)
+	r.sweepOnce()
+	if n := r.Allocations(); n != 2 {
+		t.Errorf("%d allocations beyond the end, want 2", n)
+	}
+	r.advance(20 * time.Second)
+	wait(t, "NotAfter", func() bool { return r.Allocations() == 1 })
+	r.Outlive(0)
+	wait(t, "the end", func() bool { return r.Allocations() == 0 })
+}

@@ -9,7 +9,7 @@ import { Rate } from '../lib/rate';
 import type { ReceivingPhase } from '../lib/receiving';
 import { HubSignaling } from '../lib/signaling';
 import type { Ending } from '../lib/transfer';
-import { Guard, connector, onPage, query } from './page';
+import { Guard, connector, onPage, query, preferredRegion } from './page';
 import { describe, problems, relayProblem, type Problem } from './problems.svelte';
 import { findAbilities, openSink, type Abilities } from './sinks/choose';
 import { Ticker } from './ticker';

@@ -9,7 +9,7 @@ import { maxFiles } from '../lib/protocol';
 import { Rate } from '../lib/rate';
 import type { SourceFile } from '../lib/sending';
 import { HubSignaling } from '../lib/signaling';
-import { Guard, connector, onPage } from './page';
+import { Guard, connector, onPage, preferredRegion } from './page';
 import { describe, problems, relayProblem, type Problem } from './problems.svelte';
 import { Ticker } from './ticker';
 
