@@ -42,7 +42,7 @@ test: ## every test there is: Go with -race, web, the real binary, real browsers
 	@$(MAKE) --no-print-directory BUILT=1 test-functions
 
 test-go: ## Go tests, with the race detector
-	@CAUSEWAY_TEST_COTURN=1 CAUSEWAY_TEST_NAT=1 go test -race -timeout 10m ./...
+	@CAUSEWAY_TEST_COTURN=1 CAUSEWAY_TEST_NAT=1 CAUSEWAY_TEST_POSTGRES=1 go test -race -timeout 10m ./...
 
 test-web: web/node_modules/.ready ## unit tests of the front end
 	@npm --prefix web test --silent

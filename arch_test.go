@@ -69,6 +69,9 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/secret/azurekv":         {nil, []string{"github.com/Azure/azure-sdk-for-go/sdk"}},
 	"internal/httpx":                  {nil, nil},
 	"internal/plan":                   {nil, []string{"go.yaml.in/yaml/v3"}},
+	"internal/sqldb":                  {[]string{"internal/secret"}, []string{"github.com/jackc/pgx/v5", "github.com/microsoft/go-mssqldb", "github.com/pressly/goose/v3", "modernc.org/sqlite"}},
+	"internal/stats":                  {[]string{"internal/httpx", "internal/sqldb"}, []string{"github.com/prometheus/client_golang", "golang.org/x/time"}},
+	"internal/sqldb/sqldbtest":        {[]string{"internal/sqldb"}, nil},
 	"internal/ops":                    {nil, []string{"github.com/prometheus/client_golang"}},
 	"internal/web":                    {nil, nil},
 }

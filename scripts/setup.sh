@@ -30,13 +30,14 @@ need turnutils_uclient coturn
 need ip iproute2
 need unshare util-linux
 need nft nftables
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need initdb postgresql
 need gcc build-essential # the race detector is linked by it
 [ ${#packages[@]} -gt 0 ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "setup: installing ${packages[*]}" >&2
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq >&2
-  # coturn is wanted for its client tools; its server is not to start.
+  # coturn is wanted for its client tools, PostgreSQL for tests that start their own: no server is to start.
   install_log=$(mktemp)
   if ! RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${packages[@]}" >"$install_log" 2>&1; then
     tail -n 20 "$install_log" >&2

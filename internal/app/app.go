@@ -65,6 +65,7 @@ type App struct {
 	grants    *grant.Keeper
 	relays    *relays
 	ledger    *budget.Ledger
+	stats     *statistics
 	service   *service // for other applications; nil: not offered
 	http      *http.Server
 	requests  requests       // all but probes
@@ -232,6 +233,9 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	if err := a.openRelay(ctx, key); err != nil {
 		return err
 	}
+	if err := a.openStats(ctx); err != nil {
+		return err
+	}
 	var upstream, chat lateHandler // the hub and its handlers need each other
 	if err := a.openHub(key, &upstream, &chat, proxies); err != nil {
 		return err
@@ -248,6 +252,9 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 		return err
 	}
 	a.signaling.Routes(mux)
+	if err := a.statsRoutes(mux); err != nil {
+		return err
+	}
 	a.relays.routes(mux)
 	connect := a.hub.Handler()
 	if a.service != nil {
@@ -298,6 +305,7 @@ func (a *App) newSignaling(key []byte, proxies httpx.Proxies) (*signaling.Signal
 		Members:    a.cfg.Session.Members,
 		LinkBase:   func(r *http.Request) string { return a.place.linkBase(proxies.Origin(r), lanAddress) },
 		Origin:     proxies.Origin,
+		Stats:      a.stats,
 		Logger:     a.log.With("part", "signaling"),
 	})
 }
@@ -415,7 +423,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.log.Info("listening", "version", ops.Version())
 	err := g.Wait()
 	if a.ledger != nil { // the relay has settled
-		err = errors.Join(err, a.ledger.Close())
+		err = errors.Join(err, a.stats.close(ctx), a.ledger.Close())
 	}
 	a.log.Info("ended")
 	return err
@@ -462,6 +470,9 @@ func (a *App) Close() error {
 	}
 	if a.relay != nil {
 		errs = append(errs, a.relay.Close())
+	}
+	if a.stats != nil {
+		errs = append(errs, a.stats.close(context.Background()))
 	}
 	if a.ledger != nil {
 		errs = append(errs, a.ledger.Close())

@@ -165,6 +165,7 @@ func (a *App) runRelays(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return a.grants.Run(ctx) })
 	g.Go(func() error { return a.relays.run(ctx, a.signaling.Budget) })
 	g.Go(func() error { return a.ledger.Run(ctx) })
+	g.Go(func() error { return a.stats.Run(ctx) })
 	if f := a.relays.fleet; f != nil {
 		g.Go(func() error { return f.run(ctx, a.mover().move) })
 	}

@@ -182,6 +182,7 @@ type Ledger struct {
 	day, month account
 	sessions   map[string]*session
 	grants     map[string]*grant
+	delivered  int64 // since New
 }
 
 // session is the account of a session, with its members'. Those who have neither a grant nor

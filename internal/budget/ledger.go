@@ -295,6 +295,7 @@ func (l *Ledger) Settle(ctx context.Context, grantID string, delivered, charged,
 // spend ends ended bytes of g's lease, and counts what was delivered instead. An error is
 // that of the file, which then is behind.
 func (l *Ledger) spend(g *grant, ended, delivered, charged int64) error {
+	l.delivered += delivered
 	money, rest := g.price.cost(charged, g.rest)
 	g.outstanding, g.rest = g.outstanding-ended, rest
 	reserved := g.price.reserve(g.outstanding, g.rest)
@@ -310,6 +311,13 @@ func (l *Ledger) spend(g *grant, ended, delivered, charged int64) error {
 		}
 	}
 	return l.cover(amount{}) // needed for overdrafts only
+}
+
+// Delivered is how many bytes were delivered since New, or counted as such.
+func (l *Ledger) Delivered() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.delivered
 }
 
 // CloseGrant ends a grant: what is outstanding counts as spent, and as charged. Settle before. For

@@ -38,6 +38,8 @@ type Config struct {
 	DemoChat `yaml:",inline" embed:""`
 	Process  `yaml:",inline" embed:""`
 
+	Statistics `yaml:",inline" embed:""`
+
 	Realtime bool `yaml:"realtime" help:"Offer the realtime service to other applications as well: the data plane under /api/, any hub but our own, upstream webhooks."`
 }
 
@@ -230,6 +232,7 @@ func (c *Config) Validate() error {
 	c.Budget.validate(bad)
 	c.Nodes.validate(bad, c.Provider)
 	c.DemoChat.validate(bad)
+	c.Statistics.validate(bad)
 	return errors.Join(errs...)
 }
 

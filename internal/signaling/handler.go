@@ -84,6 +84,12 @@ func (s *Signaling) Disconnected(ctx context.Context, c realtime.Connection, _ s
 
 // Invoked handles one message of a peer.
 func (s *Signaling) Invoked(ctx context.Context, c realtime.Connection, msg realtime.Message) (json.RawMessage, error) {
+	answer, err := s.invoked(ctx, c, msg)
+	s.countMessage(err)
+	return answer, err
+}
+
+func (s *Signaling) invoked(ctx context.Context, c realtime.Connection, msg realtime.Message) (json.RawMessage, error) {
 	m, ok := memberOf(c)
 	if !ok {
 		return nil, badMessage("this connection belongs to no session")

@@ -22,10 +22,10 @@ const maxAccess = time.Hour
 // Routes adds the HTTP interface to mux.
 func (s *Signaling) Routes(mux *http.ServeMux) {
 	for pattern, f := range map[string]httpx.HandlerFunc{
-		"POST /api/sessions":      s.create,
-		"POST /api/sessions/join": s.join,
-		"POST /api/ice":           s.ice,
-		"POST /api/negotiate":     s.negotiate,
+		"POST /api/sessions":      s.counted(s.create, s.cfg.Stats.SessionCreated),
+		"POST /api/sessions/join": s.counted(s.join, s.cfg.Stats.Joined),
+		"POST /api/ice":           s.counted(s.ice, func() {}),
+		"POST /api/negotiate":     s.counted(s.negotiate, s.cfg.Stats.Negotiated),
 	} {
 		mux.Handle(pattern, httpx.Handler(s.cfg.Logger, f))
 	}
@@ -159,6 +159,10 @@ func (s *Signaling) negotiate(w http.ResponseWriter, r *http.Request) error {
 	}
 	return httpx.WriteJSON(w, http.StatusOK, endpoint)
 }
+
+// Holder returns the grant in the Authorization header of a request to somebody else; an error is
+// for the client.
+func (s *Signaling) Holder(r *http.Request) (token.Grant, error) { return s.bearer(r) }
 
 // bearer returns the grant in the Authorization header.
 func (s *Signaling) bearer(r *http.Request) (token.Grant, error) {

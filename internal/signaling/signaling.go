@@ -75,8 +75,10 @@ type Config struct {
 	LinkBase, Origin func(*http.Request) string
 	// ClientAddr returns the address that a request came from; nil: not known.
 	ClientAddr func(*http.Request) netip.Addr
-	Logger     *slog.Logger // default: discards
-	Now        func() time.Time
+	// Stats counts what happens; nil: nothing is counted.
+	Stats  Stats
+	Logger *slog.Logger // default: discards
+	Now    func() time.Time
 }
 
 // Signaling implements realtime.Handler. It is safe for concurrent use.
@@ -97,6 +99,9 @@ func New(cfg Config) (*Signaling, error) {
 	}
 	if cfg.ClientAddr == nil {
 		cfg.ClientAddr = func(*http.Request) netip.Addr { return netip.Addr{} }
+	}
+	if cfg.Stats == nil {
+		cfg.Stats = noStats{}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -1,5 +1,6 @@
 /** The server's HTTP calls, docs/protocol.md §2. */
 import { isCount, isRecord } from './protocol';
+import type { Report } from './report';
 
 /** `code` is the server's, or `unreachable` if it didn't answer, or `bad_answer`. */
 export class ApiError extends Error {
@@ -57,6 +58,12 @@ export async function createSession(): Promise<HostMembership> {
     throw new ApiError('bad_answer', 'the server gave an answer that makes no sense');
   }
   return { ...membership(answer), invite, base, seats };
+}
+
+/** Tells the server what became of a session, and does not wait for the answer: the page may be going. */
+export function sendReport(report: Report, grant: string): void {
+  const headers = { 'Content-Type': 'application/json', Authorization: `Bearer ${grant}` };
+  fetch('/api/report', { method: 'POST', headers, body: JSON.stringify(report), keepalive: true }).catch(() => {}); // nobody misses it
 }
 
 export async function joinSession(invite: string): Promise<Membership> {

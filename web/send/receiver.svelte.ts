@@ -1,11 +1,12 @@
 /** The receiver's page: from the link in its address to verified files. */
-import { ApiError, joinSession, type Membership } from '../lib/api';
+import { ApiError, joinSession, sendReport, type Membership } from '../lib/api';
 import { fromBase64Url, type Bytes } from '../lib/bytes';
 import { bestSha256 } from '../lib/crypto';
 import { GuestSession, type GuestStage } from '../lib/guest';
 import type { Path } from '../lib/path';
 import type { FileEntry } from '../lib/protocol';
 import { Rate } from '../lib/rate';
+import { GuestReporter } from '../lib/report';
 import type { ReceivingPhase } from '../lib/receiving';
 import { HubSignaling } from '../lib/signaling';
 import type { Ending } from '../lib/transfer';
@@ -49,6 +50,7 @@ export class Receiver {
   #asked = 0;
   #ticker = new Ticker(() => this.#update());
   #guard = new Guard();
+  #reporter: GuestReporter | undefined;
 
   async start(): Promise<void> {
     findAbilities(query.get('sink')).then((abilities) => (this.abilities = abilities), problems.report);
@@ -133,8 +135,10 @@ export class Receiver {
     });
     this.#session = session;
     this.stage = session.stage;
+    this.#reporter = new GuestReporter((report) => sendReport(report, member.grant));
     onPage(
       () => {
+        this.#reporter?.leave();
         session.close();
         void signaling.close();
       },
@@ -171,7 +175,24 @@ export class Receiver {
     this.left = running ? this.#measure.secondsLeft(this.total, now) : undefined;
     this.#askPath(now);
     this.#guard.set(running);
+    this.#report(session);
     return link !== undefined;
+  }
+
+  #report({ stage, setback, link, receiving }: GuestSession): void {
+    const linked = link?.phase === 'ready';
+    this.#reporter?.see({
+      online: this.online,
+      met: linked || stage === 'connecting' || stage === 'verifying',
+      linked,
+      path: this.path,
+      trouble: stage === 'unverified' ? 'unverified' : setback === 'unreachable' ? 'no_path' : undefined,
+      offered: receiving !== undefined && receiving.phase !== 'listing',
+      done: receiving?.phase === 'done',
+      ending: receiving?.ending,
+      full: receiving?.phase === 'full',
+      bytes: this.total,
+    });
   }
 
   /** The path may change while the transfer runs. */

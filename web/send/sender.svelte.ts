@@ -1,5 +1,5 @@
 /** The sender's page: from picked files to a link, and the guests that come through it. */
-import { createSession, type HostMembership } from '../lib/api';
+import { createSession, sendReport, type HostMembership } from '../lib/api';
 import { toBase64Url } from '../lib/bytes';
 import { bestSha256, randomBytes } from '../lib/crypto';
 import { HostSession, type HostGuest } from '../lib/host';
@@ -7,6 +7,7 @@ import { safeNames } from '../lib/names';
 import type { Path } from '../lib/path';
 import { maxFiles } from '../lib/protocol';
 import { Rate } from '../lib/rate';
+import { HostReporter } from '../lib/report';
 import type { SourceFile } from '../lib/sending';
 import { HubSignaling } from '../lib/signaling';
 import { Guard, connector, onPage, preferredRegion } from './page';
@@ -84,9 +85,11 @@ export class Sender {
 
   #open(files: SourceFile[], member: HostMembership): void {
     const secret = randomBytes(16);
+    const reporter = new HostReporter((report) => sendReport(report, member.grant));
     const signaling = new HubSignaling(member.grant, {
       connected: () => {
         this.online = true;
+        reporter.see(true);
         session.connected();
       },
       disconnected: () => (this.online = false),
@@ -124,6 +127,7 @@ export class Sender {
     this.step = 'open';
     onPage(
       () => {
+        reporter.leave();
         session.close();
         void signaling.close();
       },
