@@ -13,9 +13,6 @@ import (
 	"causeway/internal/stats"
 )
 
-// statsFile is where SQLite keeps statistics, in the data directory.
-const statsFile = "stats.db"
-
 // statistics is what counts, and where that is kept.
 type statistics struct {
 	*stats.Recorder
@@ -29,7 +26,7 @@ func (a *App) openStats(ctx context.Context) error {
 	s := &statistics{log: logger}
 	var store *stats.Store
 	if a.cfg.Stats != config.StatsOff {
-		db, err := sqldb.Open(ctx, sqldb.Config{URL: a.cfg.Stats, File: filepath.Join(a.cfg.DataDir, statsFile), Resolver: resolver(a.cfg)})
+		db, err := sqldb.Open(ctx, sqldb.Config{URL: a.cfg.Stats, File: filepath.Join(a.cfg.DataDir, config.StatsFile), Resolver: resolver(a.cfg)})
 		if err != nil {
 			return fmt.Errorf("stats: %w", err)
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"causeway/internal/plan"
@@ -22,20 +23,22 @@ type planCost struct {
 	Allocation string   `env:"-" placeholder:"SIDE" help:"Who holds the relayed address: sender, receiver, both."`
 	Relay      string   `env:"-" placeholder:"OFFER" help:"The price book's offer to relay with."`
 
+	planStats  `embed:""`
 	planFormat `embed:""`
 }
 
 // Help is what --help says below the flags.
 func (planCost) Help() string {
-	return `A scenario says what a click (a transfer session) does and which offers serve it; a price book says what they bill. Flags change single assumptions.
+	return `A scenario says what a click (a transfer session) does and which offers serve it; a price book says what they bill. Flags change single assumptions; --stats takes them from what a deployment counted.
 
   causeway plan cost
   causeway plan cost reconstructed
   causeway plan cost worked-example --relay cloudflare --allocation sender
+  causeway plan cost own-nodes --stats sqlite:/var/lib/causeway/stats.db
   causeway plan cost my.yaml --prices my-prices.yaml --format svg > cost.svg`
 }
 
-func (c *planCost) Run(s streams) error {
+func (c *planCost) Run(ctx context.Context, s streams) error {
 	book, err := readPlan(plan.Prices, c.Prices, plan.ReadBook)
 	if err != nil {
 		return err
@@ -45,6 +48,9 @@ func (c *planCost) Run(s streams) error {
 		return err
 	}
 	from := map[string]string{}
+	if scenario, err = c.measure(ctx, scenario, from); err != nil {
+		return err
+	}
 	c.change(&scenario, from)
 	if err := scenario.Validate(); err != nil {
 		return usageError{fmt.Errorf("assumptions: %w", err)}

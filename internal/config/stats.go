@@ -9,6 +9,9 @@ import (
 // StatsOff is the value of Stats that keeps no statistics.
 const StatsOff = "off"
 
+// StatsFile is where SQLite keeps statistics, in the data directory.
+const StatsFile = "stats.db"
+
 // Statistics is what is counted, without knowing anybody.
 type Statistics struct {
 	Stats          string        `yaml:"stats" default:"sqlite:" placeholder:"URL" help:"Where anonymous statistics are kept: sqlite: is a file in the data directory, sqlite:/path/file.db another; or a postgres:// or sqlserver:// URL with its password as a reference such as {env:NAME}, or a reference to the whole URL. \"off\" keeps none."`
