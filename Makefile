@@ -67,6 +67,7 @@ functions-package: build ## bin/functions.zip, to deploy as a function app (on L
 bench: build ## start-up, relay, realtime service, memory of a 1 GB transfer: an hour or so (docs/benchmarks.md)
 	@bin/causeway bench start
 	@bin/causeway bench relay
+	@go test -run '^$$' -bench Failover -benchtime 3x ./internal/acceptance
 	@bin/causeway bench realtime
 	@CAUSEWAY_E2E_TIMEOUT=5400000 scripts/e2e.sh web/e2e/memory.soak.mjs
 

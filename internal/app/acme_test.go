@@ -22,34 +22,60 @@ import (
 	"causeway/internal/config"
 )
 
-// A certificate is obtained from a real ACME authority (Let's Encrypt's Pebble),
-// which connects back to our listener for the TLS-ALPN challenge.
-func TestACME(t *testing.T) {
+const acmeDomain = "send.example.org"
+
+// pebble runs a real ACME authority (Let's Encrypt's Pebble), which connects back to port for the TLS-ALPN challenge.
+// It returns how to use it, and the roots of its certificates.
+func pebble(t *testing.T, port int) (config.TLS, *x509.CertPool) {
+	t.Helper()
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
-	const domain = "send.example.org"
-
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
 	discard := log.New(t.Output(), "", 0)
 	store := db.NewMemoryStore()
 	authority := ca.New(discard, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "default"}})
 	validation := va.New(discard, 0, port, false, loopbackDNS(t), store)
 	front := wfe.New(discard, store, validation, authority, []string{"ca.example"}, false, false, 1, 1)
 	directory := httptest.NewTLSServer(front.Handler())
-	defer directory.Close()
+	t.Cleanup(directory.Close)
 
-	cfg := config.Config{}
-	cfg.DataDir = t.TempDir()
-	cfg.ACMEDomain, cfg.ACMECA = []string{domain}, directory.URL+wfe.DirectoryPath
-	cfg.ACMERoot = filepath.Join(cfg.DataDir, "root.pem")
+	c := config.TLS{ACMEDomain: []string{acmeDomain}, ACMECA: directory.URL + wfe.DirectoryPath, ACMERoot: filepath.Join(t.TempDir(), "root.pem")}
 	root := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: directory.Certificate().Raw})
-	if err := os.WriteFile(cfg.ACMERoot, root, 0o600); err != nil {
+	if err := os.WriteFile(c.ACMERoot, root, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	roots := x509.NewCertPool()
+	roots.AddCert(authority.GetRootCert(0).Cert)
+	return c, roots
+}
+
+// certified waits until a server at addr has its certificate, and returns a connection by one protocol.
+func certified(t *testing.T, addr string, roots *x509.CertPool, protocol string) *tls.Conn {
+	t.Helper()
+	dialer := &tls.Dialer{Config: &tls.Config{ServerName: acmeDomain, RootCAs: roots, NextProtos: []string{protocol}}}
+	for deadline := time.Now().Add(60 * time.Second); ; {
+		// The handshake waits for nothing: until there is a certificate it fails.
+		c, err := dialer.DialContext(t.Context(), "tcp", addr)
+		if err == nil {
+			t.Cleanup(func() { _ = c.Close() })
+			return c.(*tls.Conn)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no certificate in time: %v", err)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+func TestACME(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	cfg := config.Config{}
+	var roots *x509.CertPool
+	cfg.TLS, roots = pebble(t, port)
+	cfg.DataDir = t.TempDir()
 	tc, err := tlsConfig(t.Context(), cfg, port, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -58,24 +84,36 @@ func TestACME(t *testing.T) {
 	server.Listener.Close()
 	server.Listener = l
 	server.TLS = tc
-	server.Config.ErrorLog = discard
+	server.Config.ErrorLog = log.New(t.Output(), "", 0)
 	server.StartTLS()
 	defer server.Close()
+	certified(t, l.Addr().String(), roots, "http/1.1")
+}
 
-	roots := x509.NewCertPool()
-	roots.AddCert(authority.GetRootCert(0).Cert)
-	dialer := &tls.Dialer{Config: &tls.Config{ServerName: domain, RootCAs: roots}}
-	for deadline := time.Now().Add(15 * time.Second); ; {
-		// The handshake waits for nothing: until there is a certificate it fails.
-		c, err := dialer.DialContext(t.Context(), "tcp", l.Addr().String())
-		if err == nil {
-			c.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no certificate in time: %v", err)
-		}
-		<-time.After(50 * time.Millisecond)
+// A relay gets its certificate likewise, at the port that it shares between TURN and the control interface, or has for TURN alone.
+func TestRelaysGetCertificates(t *testing.T) {
+	for name, change := range map[string]func(*NodeConfig){
+		"node": func(*NodeConfig) {},
+		"alone": func(c *NodeConfig) {
+			c.Link, c.AuthSecret, c.Budgets.User = NodeLink{}, "env:CAUSEWAY_TEST_NODE_KEY", config.Unlimited
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp4", "127.0.0.1:0") // the authority has to know the port before
+			if err != nil {
+				t.Fatal(err)
+			}
+			addr := l.Addr().String()
+			l.Close()
+			acme, roots := pebble(t, l.Addr().(*net.TCPAddr).Port)
+			startNode(t, func(c *NodeConfig) {
+				c.TLSListen, c.TLS, c.Link.Listen = addr, acme, ""
+				change(c)
+			})
+			if p := certified(t, addr, roots, "stun.turn").ConnectionState().NegotiatedProtocol; p != "stun.turn" {
+				t.Errorf("protocol %q", p)
+			}
+		})
 	}
 }
 

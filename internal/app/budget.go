@@ -29,8 +29,9 @@ func openBudget(cfg config.Config, dir string, usage map[string]budget.UsageFunc
 		prices[p.Name] = int64(p.Price)
 	}
 	for _, n := range cfg.RelayNode {
-		if n.Price > 0 {
-			prices[n.Name] = int64(n.Price)
+		prices[n.Name] = int64(n.Price)
+		if n.Price == 0 {
+			prices[n.Name] = int64(c.RelayPrice)
 		}
 	}
 	l, err := budget.New(budget.Config{

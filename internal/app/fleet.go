@@ -79,10 +79,6 @@ func newFleet(list []config.RelayNode, c fleetConfig, r *relays) (*fleet, error)
 
 // issuer mints at a node.
 func (f *fleet) issuer(n config.RelayNode, policy string, r *relays) (ice.Issuer, error) {
-	price := ""
-	if n.Price > 0 {
-		price = n.Name
-	}
 	return ice.NewNode(ice.NodeConfig{
 		Relay: watched{f.nodes[n.Name], f}, Policy: policy,
 		Ready: func() error {
@@ -91,9 +87,30 @@ func (f *fleet) issuer(n config.RelayNode, policy string, r *relays) (ice.Issuer
 			}
 			return nil
 		},
-		Open:  func(id string, req ice.Request) error { return r.account(id, n.Name, price, req) },
+		Open:  func(id string, req ice.Request) error { return r.account(id, n.Name, n.Name, req) },
 		Close: r.ended,
 	})
+}
+
+// openNodes makes issuers for nodes that keep their own books, for a process without a memory: each call to a node needs
+// the signing key and its URL, and nothing that was before.
+func openNodes(cfg config.Config, signing []byte) (list []ice.Named, err error) {
+	for _, n := range cfg.RelayNode {
+		key, err := control.NewKey(signing, n.Name)
+		if err != nil {
+			return nil, fmt.Errorf("relay_node: %w", err)
+		}
+		client, err := control.NewClient(n.URL, key, nil)
+		if err != nil {
+			return nil, fmt.Errorf("relay_node: %w", err)
+		}
+		issuer, err := ice.NewNode(ice.NodeConfig{Relay: client, Policy: cfg.PeerPolicy})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, ice.Named{Name: n.Name, Issuer: issuer, Region: n.Region})
+	}
+	return list, nil
 }
 
 // watched is a node whose failures are known at once.

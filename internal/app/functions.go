@@ -86,7 +86,7 @@ func (f *Functions) open(ctx context.Context) (err error) {
 		}
 	}
 	f.store = shared.NewMemory()
-	f.relays = &boughtRelays{log: f.log.With("part", "relay")}
+	f.relays = &boughtRelays{region: f.cfg.DefaultRegion, log: f.log.With("part", "relay")}
 	if f.ledger, err = openBudget(f.cfg, "", f.relays.usage(f.cfg), f.ops.Registry, f.log.With("part", "budget")); err != nil {
 		return err
 	}

@@ -56,7 +56,15 @@ func (f *Functions) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	issuer, err := newChain(bought, f.relays)
+	key, err := signingKey(ctx, f.cfg, get)
+	if err != nil {
+		return err
+	}
+	nodes, err := openNodes(f.cfg, key)
+	if err != nil {
+		return err
+	}
+	issuer, err := newChain(append(nodes, bought...), f.relays)
 	if err != nil {
 		return err
 	}

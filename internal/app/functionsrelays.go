@@ -14,10 +14,11 @@ import (
 	"causeway/internal/ice"
 )
 
-// boughtRelays is what package shared gives out: relays that somebody else runs. It keeps nothing
+// boughtRelays is what package shared gives out: relay nodes elsewhere, and relays that somebody else runs. It keeps nothing
 // but the issuer of the moment.
 type boughtRelays struct {
 	issuer atomic.Pointer[ice.Chain] // nil: there is none
+	region string                    // for those who name none
 	ledger *budget.Ledger
 	log    *slog.Logger
 }
@@ -36,7 +37,10 @@ func (r *boughtRelays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]g
 	if issuer == nil {
 		return made, grant.ErrNoRelay
 	}
-	requests := requestsFor(pair, "")
+	requests := requestsFor(pair, r.region)
+	for i := range requests { // nobody renews here: they live until they are revoked
+		requests[i].Until = time.Time{}
+	}
 	minted, err := issuer.MintAll(ctx, requests)
 	if errors.Is(err, ice.ErrRefused) {
 		return made, fmt.Errorf("%w: %w", grant.ErrSpent, err)
@@ -59,7 +63,7 @@ func (r *boughtRelays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]g
 	return made, nil
 }
 
-// Renew implements grant.Relay: bought credentials live until they are revoked.
+// Renew implements grant.Relay: bought credentials, and those of nodes, live until they are revoked.
 func (r *boughtRelays) Renew(context.Context, string, time.Time, []ice.Auth) error { return nil }
 
 // Revoke implements grant.Relay.

@@ -18,6 +18,7 @@ import (
 
 	"causeway/internal/budget"
 	"causeway/internal/config"
+	"causeway/internal/grant"
 	"causeway/internal/ice"
 	"causeway/internal/relay/control"
 	"causeway/internal/relay/grants"
@@ -183,6 +184,45 @@ func TestOwnBooks(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// What functions have keeps nothing between calls; both members of a pair are at one node all the same.
+func TestFunctionsUseNodes(t *testing.T) {
+	n := startNode(t, nil)
+	var cfg config.Config
+	cfg.PeerPolicy = "p2"
+	cfg.RelayNode = []config.RelayNode{{Name: "away", URL: "http://127.0.0.1:1"}, {Name: "n", URL: n.ControlURLs()[0]}}
+	ledger, err := budget.New(budget.Config{Session: budget.Cap{Bytes: 1_000_000}, MemberShare: 100, Prices: map[string]int64{"n": 0, "away": 0}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &boughtRelays{ledger: ledger, log: slog.New(slog.DiscardHandler)}
+	nodes, err := openNodes(cfg, []byte(nodeSigning))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := newChain(nodes, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.issuer.Store(chain)
+	now := time.Now()
+	var pair [2]grant.Order
+	for i, peer := range []string{"a", "b"} {
+		pair[i] = grant.Order{Member: grant.Member{Session: "s", Peer: peer}, Until: now.Add(time.Second), NotAfter: now.Add(time.Hour)}
+	}
+	made, err := r.Mint(t.Context(), pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range made {
+		if !strings.HasPrefix(c.Handle, "n:") || len(c.Servers) == 0 {
+			t.Errorf("%+v", c)
+		}
+		if err := r.Revoke(t.Context(), c.Handle); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // A node that is not there is passed over, and one that does not answer costs its grant's account nothing.

@@ -47,20 +47,24 @@ type Provider struct {
 	Analytics string   `yaml:"analytics,omitempty"` // reference: Cloudflare's token for it
 }
 
-// ProvidersFromEnv takes the providers from the environment, if they are there: one YAML list, for
+// ProvidersFromEnv takes the providers and relay nodes from the environment, if they are there: a YAML list each, for
 // platforms whose settings are environment variables.
 func ProvidersFromEnv(c *Config) error {
-	text, ok := os.LookupEnv(Env("provider"))
+	return errors.Join(listFromEnv("provider", &c.Provider), listFromEnv("relay_node", &c.RelayNode))
+}
+
+func listFromEnv[T any](key string, to *[]T) error {
+	text, ok := os.LookupEnv(Env(key))
 	if !ok || strings.TrimSpace(text) == "" {
 		return nil
 	}
 	d := yaml.NewDecoder(strings.NewReader(text))
 	d.KnownFields(true)
-	var list []Provider
+	var list []T
 	if err := d.Decode(&list); err != nil {
-		return fmt.Errorf("%s is not a YAML list of providers", Env("provider")) // err might repeat a secret
+		return fmt.Errorf("%s is not a YAML list of what %s has in the file", Env(key), key) // err might repeat a secret
 	}
-	c.Provider = list
+	*to = list
 	return nil
 }
 
