@@ -22,7 +22,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +36,7 @@ import (
 	"causeway/internal/demo"
 	"causeway/internal/front"
 	"causeway/internal/grant"
+	"causeway/internal/guard"
 	"causeway/internal/httpx"
 	"causeway/internal/ice"
 	"causeway/internal/ops"
@@ -63,6 +63,7 @@ type App struct {
 	signaling *signaling.Signaling // as are these
 	demo      *demo.Demo           // nil: not offered
 	grants    *grant.Keeper
+	guard     *guard.Guard
 	relays    *relays
 	ledger    *budget.Ledger
 	stats     *statistics
@@ -122,12 +123,15 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 		a.service.routes(mux)
 	}
 	if o.RealtimeOnly {
+		if err := a.openGuard(nil); err != nil {
+			return err
+		}
 		mux.Handle("/client", a.service.hub.Handler())
 		mux.Handle("/client/", a.service.hub.Handler())
 	} else if err := a.openOwn(ctx, mux, proxies); err != nil {
 		return err
 	}
-	probed.Handle("/", a.requests.count(a.demoOr(mux)))
+	probed.Handle("/", a.requests.count(a.unblocked(proxies, a.demoOr(mux))))
 	if a.tls, err = tlsConfig(ctx, cfg, a.place.port, a.log); err != nil {
 		return err
 	}
@@ -236,6 +240,9 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	if err := a.openStats(ctx); err != nil {
 		return err
 	}
+	if err := a.openGuard(key); err != nil {
+		return err
+	}
 	var upstream, chat lateHandler // the hub and its handlers need each other
 	if err := a.openHub(key, &upstream, &chat, proxies); err != nil {
 		return err
@@ -251,7 +258,9 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	if err != nil {
 		return err
 	}
-	a.signaling.Routes(mux)
+	api := http.NewServeMux()
+	a.signaling.Routes(api)
+	mux.Handle("/api/", a.origins(proxies, api))
 	if err := a.statsRoutes(mux); err != nil {
 		return err
 	}
@@ -281,6 +290,7 @@ func (a *App) openHub(key []byte, upstream, chat realtime.Handler, proxies httpx
 		Keys:       func() []secret.Value { return keys },
 		Handlers:   handlers,
 		ClientAddr: proxies.Client,
+		Admit:      a.admitConnect,
 		Limits:     hub.Limits{Connections: a.cfg.MaxConns, PerAddress: a.cfg.MaxPerAddr},
 		Timing:     hub.Timing{Drain: a.cfg.DrainTimeout},
 		Logger:     a.log.With("part", "signaling"),
@@ -298,7 +308,8 @@ func (a *App) newSignaling(key []byte, proxies httpx.Proxies) (*signaling.Signal
 		Realtime:   a.hub.Service(signaling.Hub),
 		ICE:        a.stunServers,
 		Relays:     a.grants,
-		ClientAddr: proxies.Client,
+		Guard:      a.guard,
+		ClientAddr: hintProxy(a.log, proxies),
 		Signer:     signer,
 		Lifetime:   a.cfg.Lifetime,
 		Seats:      a.cfg.Seats,
@@ -478,21 +489,4 @@ func (a *App) Close() error {
 		errs = append(errs, a.ledger.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// clientAddress is where net/http's error log names a client.
-var clientAddress = regexp.MustCompile(`(from|serving) \S+: `)
-
-// errorLog takes net/http's error log. It names clients by address, which no log of
-// ours may hold; and all but panics are mistakes of clients.
-type errorLog struct{ log *slog.Logger }
-
-func (e errorLog) Write(b []byte) (int, error) {
-	line := clientAddress.ReplaceAllString(strings.TrimSpace(string(b)), "$1 a client: ")
-	level := slog.LevelDebug
-	if strings.Contains(line, "panic") {
-		level = slog.LevelError
-	}
-	e.log.Log(context.Background(), level, line)
-	return len(b), nil
 }

@@ -24,6 +24,7 @@ func (a *App) openDemo(handler *lateHandler, proxies httpx.Proxies) (err error) 
 		Origins:    a.cfg.DemoOrigins,
 		Origin:     proxies.Origin,
 		ClientAddr: proxies.Client,
+		Admit:      a.admitOther(proxies),
 		DayBytes:   int64(a.cfg.DemoBudget),
 		Logger:     a.log.With("part", "demo"),
 	})

@@ -27,8 +27,8 @@ type Budget struct {
 	Allowance      Size           `yaml:"budget_allowance" name:"budget-allowance" default:"16MiB" help:"Bytes a session may use beyond 1.1 times what its members declared to transfer."`
 	RelayPrice     Money          `yaml:"relay_price" name:"relay-price" default:"0" help:"Price of a gigabyte (10^9 bytes) that leaves the own relay's networks, in your currency, such as 0.05."`
 	SessionMoney   Money          `yaml:"budget_session_money" name:"budget-session-money" default:"0" help:"Most money for one session, at the prices given; 0 for no such limit."`
-	DayMoney       Money          `yaml:"budget_day_money" name:"budget-day-money" default:"0" help:"Most money in a day (UTC); 0 for no such limit."`
-	MonthMoney     Money          `yaml:"budget_month_money" name:"budget-month-money" default:"0" help:"Most money in a month (UTC); 0 for no such limit."`
+	DayMoney       Money          `yaml:"budget_day_money" name:"budget-day-money" default:"0" help:"Most money in a day (UTC), for the relay and all else that has a price; 0 for no such limit."`
+	MonthMoney     Money          `yaml:"budget_month_money" name:"budget-month-money" default:"0" help:"Most money in a month (UTC), for the relay and all else that has a price; 0 for no such limit."`
 	ProviderRegion string         `yaml:"provider_region" name:"provider-region" placeholder:"NAME" help:"Region of bought relays, where a provider has regions and its entry names none."`
 	Provider       []Provider     `yaml:"provider" kong:"-" help:"Bought TURN relays, in the file, or as one YAML list in CAUSEWAY_PROVIDER; asked in this order when the own relay is off or full. Each has a name, a type (coturn, metered, cloudflare), a price per gigabyte, and what its type needs: url and secret; app, secret and region; key_id, secret, account and analytics. Secrets are references such as env:NAME."`
 }

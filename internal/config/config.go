@@ -35,6 +35,7 @@ type Config struct {
 	Nodes    `yaml:",inline" embed:""`
 	Service  `yaml:",inline" embed:""`
 	Azure    `yaml:",inline" embed:""`
+	Guard    `yaml:",inline" embed:""`
 	DemoChat `yaml:",inline" embed:""`
 	Process  `yaml:",inline" embed:""`
 
@@ -233,6 +234,7 @@ func (c *Config) Validate() error {
 	c.Nodes.validate(bad, c.Provider)
 	c.DemoChat.validate(bad)
 	c.Statistics.validate(bad)
+	c.Guard.validate(bad)
 	return errors.Join(errs...)
 }
 

@@ -33,7 +33,7 @@ func (d *Demo) Handler(next http.Handler) http.Handler {
 			return
 		}
 		ours := r.Method == http.MethodPost && r.Header.Values("userId") != nil
-		preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+		preflight := r.Method == http.MethodOptions && strings.Contains(strings.ToLower(r.Header.Get("Access-Control-Request-Headers")), "userid")
 		if !ours && !preflight {
 			next.ServeHTTP(w, r)
 			return

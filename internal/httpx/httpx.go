@@ -22,6 +22,7 @@ type Error struct {
 	Code       string        // short, stable, lower_case
 	Message    string        // a sentence for people
 	RetryAfter time.Duration // sent as Retry-After, in whole seconds, if positive
+	Work       string        // a challenge to solve first (package guard), if not empty
 	Err        error         // for the log; may be nil
 }
 
@@ -54,7 +55,7 @@ func Handler(log *slog.Logger, f HandlerFunc) http.Handler {
 	})
 }
 
-// WriteError answers with e as JSON: {"code","message"}.
+// WriteError answers with e as JSON: {"code","message"}, and "work" if there is a challenge.
 func WriteError(w http.ResponseWriter, e *Error) {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
@@ -62,7 +63,8 @@ func WriteError(w http.ResponseWriter, e *Error) {
 	_ = WriteJSON(w, e.Status, struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
-	}{e.Code, e.Message})
+		Work    string `json:"work,omitempty"`
+	}{e.Code, e.Message, e.Work})
 }
 
 // WriteJSON answers with v, uncached.

@@ -84,6 +84,11 @@ func (s *Signaling) Disconnected(ctx context.Context, c realtime.Connection, _ s
 
 // Invoked handles one message of a peer.
 func (s *Signaling) Invoked(ctx context.Context, c realtime.Connection, msg realtime.Message) (json.RawMessage, error) {
+	if m, ok := memberOf(c); ok {
+		if err := s.admitMessage(m, msg.Target); err != nil {
+			return nil, err // the guard has counted it
+		}
+	}
 	answer, err := s.invoked(ctx, c, msg)
 	s.countMessage(err)
 	return answer, err

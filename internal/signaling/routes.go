@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"causeway/internal/guard"
 	"causeway/internal/httpx"
 	"causeway/internal/ice"
 	"causeway/internal/realtime"
@@ -58,6 +59,9 @@ func (s *Signaling) grant(session string, role token.Role, expires time.Time) (g
 }
 
 func (s *Signaling) create(w http.ResponseWriter, r *http.Request) error {
+	if err := s.admitRequest(r, guard.Create, ""); err != nil { // before anything is read
+		return err
+	}
 	var body struct {
 		Kind string `json:"kind"`
 	}
@@ -109,6 +113,9 @@ func (s *Signaling) join(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	invite, err := s.cfg.Signer.Invite(body.Invite, s.cfg.Now())
+	if err := s.admitJoin(r, invite.Session, err); err != nil {
+		return err
+	}
 	switch {
 	case errors.Is(err, token.ErrExpired):
 		return &httpx.Error{Status: http.StatusGone, Code: "expired_link", Message: "This link has expired. Ask the sender for a new one.", Err: err}
@@ -127,7 +134,11 @@ func (s *Signaling) join(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Signaling) ice(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.bearer(r); err != nil {
+	g, err := s.bearer(r)
+	if err != nil {
+		return err
+	}
+	if err := s.admitRequest(r, guard.Lookup, g.Session); err != nil {
 		return err
 	}
 	servers := s.cfg.ICE()
@@ -142,6 +153,9 @@ func (s *Signaling) ice(w http.ResponseWriter, r *http.Request) error {
 func (s *Signaling) negotiate(w http.ResponseWriter, r *http.Request) error {
 	g, err := s.bearer(r)
 	if err != nil {
+		return err
+	}
+	if err := s.admitRequest(r, guard.Negotiate, g.Session); err != nil {
 		return err
 	}
 	claims := map[string]string{claimSession: g.Session, claimPeer: g.Peer, claimRole: string(g.Role)}
@@ -172,6 +186,9 @@ func (s *Signaling) bearer(r *http.Request) (token.Grant, error) {
 	}
 	g, err := s.cfg.Signer.Grant(strings.TrimSpace(text), s.cfg.Now())
 	if err != nil {
+		if err := s.admitRequest(r, guard.Lookup, ""); err != nil { // who guesses does so slowly
+			return token.Grant{}, err
+		}
 		return token.Grant{}, &httpx.Error{Status: http.StatusUnauthorized, Code: "bad_grant", Message: "The session has ended. Open the page again.", Err: err}
 	}
 	return g, nil

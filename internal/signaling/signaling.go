@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"causeway/internal/grant"
+	"causeway/internal/guard"
 	"causeway/internal/ice"
 	"causeway/internal/realtime"
 	"causeway/internal/token"
@@ -56,7 +57,7 @@ type Members interface {
 	Kick(ctx context.Context, m grant.Member) (connectionIDs []string)
 }
 
-// Config is what New needs. All fields but ClientAddr, Now and Logger are required.
+// Config is what New needs. All fields but Guard, ClientAddr, Now and Logger are required.
 type Config struct {
 	Realtime realtime.Service
 	// ICE returns the ICE servers that everybody may use: no credentials.
@@ -73,6 +74,8 @@ type Config struct {
 	// LinkBase returns what invite links to this server begin with, for a
 	// request by the host; Origin returns the origin of the request itself.
 	LinkBase, Origin func(*http.Request) string
+	// Guard admits what costs; nil: everything is admitted.
+	Guard *guard.Guard
 	// ClientAddr returns the address that a request came from; nil: not known.
 	ClientAddr func(*http.Request) netip.Addr
 	// Stats counts what happens; nil: nothing is counted.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"causeway/internal/guard"
 	"causeway/internal/httpx"
 	"causeway/internal/realtime"
 )
@@ -34,7 +35,7 @@ func (s *Signaling) counted(f httpx.HandlerFunc, done func()) httpx.HandlerFunc 
 		switch {
 		case err == nil:
 			done()
-		case errors.As(err, &refused):
+		case errors.As(err, &refused) && !errors.As(err, new(*guard.Refusal)): // which the guard has counted
 			s.cfg.Stats.Refused(refused.Code)
 		}
 		return err

@@ -37,6 +37,8 @@ type Config struct {
 	// ClientAddr finds the address that the limit per address counts; nil takes it
 	// from RemoteAddr.
 	ClientAddr func(*http.Request) netip.Addr
+	// Admit is asked about each new connection, and must not wait: status 0, or that of a refusal. Nil admits all.
+	Admit func(addr netip.Addr, user string) (status int, text string, retryAfter time.Duration)
 	// CloseForGood tells clients which the application closes not to come back.
 	// Azure's emulator lets them reconnect, and so does the default.
 	CloseForGood bool

@@ -40,6 +40,7 @@ type refusal struct {
 	status int
 	text   string
 	label  string // in metrics; empty is "request"
+	retry  time.Duration
 }
 
 func (e *refusal) Error() string { return e.text }
@@ -73,6 +74,9 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request) {
 	h.metrics.refused.WithLabelValues(no.label).Inc()
 	if no.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	if no.status == http.StatusTooManyRequests || no.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", strconv.Itoa(int(seconds(max(no.retry, 2*time.Second)))))
 	}
 	http.Error(w, no.text, no.status)
 }
@@ -140,6 +144,11 @@ func (h *Hub) find(token string) *conn {
 // reserve makes a connection, which takes its place among the limits at once.
 func (h *Hub) reserve(r *http.Request, req *request) (*conn, error) {
 	c := &conn{hub: h, space: req.space, token: randomID(), addr: h.cfg.ClientAddr(r)}
+	if h.cfg.Admit != nil {
+		if status, text, retry := h.cfg.Admit(c.addr, req.who.user); status != 0 {
+			return nil, &refusal{status, text, "admission", retry}
+		}
+	}
 	c.info = realtime.Connection{ID: randomID(), Hub: req.space.name}
 	c.proof = &req.who
 	if h.cfg.Node != "" {
@@ -150,11 +159,11 @@ func (h *Hub) reserve(r *http.Request, req *request) (*conn, error) {
 	defer h.mu.Unlock()
 	switch {
 	case h.closed:
-		return nil, &refusal{http.StatusServiceUnavailable, "the server is starting or stopping", "draining"}
+		return nil, &refusal{http.StatusServiceUnavailable, "the server is starting or stopping", "draining", 0}
 	case len(h.conns) >= h.cfg.Limits.Connections:
-		return nil, &refusal{http.StatusTooManyRequests, "too many connections", "connections"}
+		return nil, &refusal{http.StatusTooManyRequests, "too many connections", "connections", 0}
 	case h.addrs[c.addr] >= h.cfg.Limits.PerAddress:
-		return nil, &refusal{http.StatusTooManyRequests, "too many connections from this address", "address"}
+		return nil, &refusal{http.StatusTooManyRequests, "too many connections from this address", "address", 0}
 	}
 	h.conns[c.token] = c
 	h.addrs[c.addr]++

@@ -19,7 +19,7 @@ type metrics struct {
 }
 
 // refusals are the values of the label of metrics.refused.
-var refusals = []string{"token", "connections", "address", "groups", "streaming", "draining", "request", "invocations", "user_groups", "broker"}
+var refusals = []string{"token", "connections", "address", "groups", "streaming", "draining", "admission", "request", "invocations", "user_groups", "broker"}
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	opts := func(name, help string) prometheus.CounterOpts {
