@@ -25,6 +25,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/cli":                    {[]string{"deploy/functions", "internal/emulate", "internal/app", "internal/bench", "internal/bench/relay", "internal/config", "internal/ops", "internal/plan", "internal/sqldb", "internal/stats"}, []string{"github.com/alecthomas/kong"}},
 	"internal/bench":                  {[]string{"internal/bench/load", "internal/bench/measure", "internal/bench/yardstick", "internal/realtime/accesskey", "internal/secret", "internal/realtime"}, nil},
 	"internal/bench/load":             {[]string{"internal/realtime", "internal/realtime/accesskey", "internal/secret", "internal/signalr"}, []string{"github.com/gobwas/ws", "golang.org/x/sys"}},
+	"internal/bench/flood":            {[]string{"internal/guard/work"}, []string{"github.com/gobwas/ws", "golang.org/x/sync"}},
 	"internal/bench/measure":          {nil, nil},
 	"internal/bench/relay":            {[]string{"internal/bench/measure", "internal/relay/udp"}, []string{"golang.org/x/sync", "golang.org/x/sys"}},
 	"internal/bench/yardstick":        {nil, []string{"github.com/gobwas/ws", "golang.org/x/sync"}},

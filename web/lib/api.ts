@@ -1,17 +1,9 @@
 /** The server's HTTP calls, docs/protocol.md §2. */
-import { isCount, isRecord } from './protocol';
+import { ApiError, post } from './patient';
+import { isCount } from './protocol';
 import type { Report } from './report';
 
-/** `code` is the server's, or `unreachable` if it didn't answer, or `bad_answer`. */
-export class ApiError extends Error {
-  constructor(
-    readonly code: string,
-    message: string,
-    readonly status = 0,
-  ) {
-    super(message);
-  }
-}
+export { ApiError };
 
 export interface Membership {
   session: string;
@@ -25,22 +17,6 @@ export interface HostMembership extends Membership {
   invite: string;
   base: string;
   seats: number;
-}
-
-async function post(path: string, body: object, grant?: string): Promise<Record<string, unknown>> {
-  const headers: Record<string, string> = { 'Content-Type': 'application/json' };
-  if (grant) headers.Authorization = `Bearer ${grant}`;
-  let response: Response;
-  let answer: unknown;
-  try {
-    response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) });
-    answer = await response.json();
-  } catch {
-    throw new ApiError('unreachable', 'the server does not answer');
-  }
-  if (!isRecord(answer)) throw new ApiError('bad_answer', 'the server gave an answer that makes no sense', response.status);
-  if (response.ok) return answer;
-  throw new ApiError(String(answer.code ?? 'internal'), String(answer.message ?? response.status), response.status);
 }
 
 function membership(answer: Record<string, unknown>): Membership {
@@ -68,6 +44,11 @@ export function sendReport(report: Report, grant: string): void {
 
 export async function joinSession(invite: string): Promise<Membership> {
   return membership(await post('/api/sessions/join', { invite }));
+}
+
+/** Where to connect to the hub, and the token for it. */
+export async function negotiate(grant: string, signal: AbortSignal): Promise<Record<string, unknown>> {
+  return post('/api/negotiate', {}, grant, { signal, persistent: true });
 }
 
 /** Fetches ICE servers, and again when the credentials are about to expire. */

@@ -2,7 +2,8 @@
  * The signaling connection, docs/protocol.md §3: an unmodified SignalR client that is started again for ever, since a
  * link is good for as long as the sender's tab is open, whatever happens to the server in between.
  */
-import { HubConnectionBuilder, LogLevel, type HubConnection } from '@microsoft/signalr';
+import { DefaultHttpClient, HttpError, HttpResponse, HubConnectionBuilder, LogLevel, NullLogger, type HttpRequest, type HubConnection } from '@microsoft/signalr';
+import { ApiError, negotiate } from './api';
 import type { Role } from './binding';
 import { parseServers } from './lazy-relay';
 import { isCount, isReason, isRecord, type Reason } from './protocol';
@@ -119,6 +120,25 @@ export function retryDelayMs(retries: number, random = Math.random()): number {
   return bound / 2 + (random * bound) / 2;
 }
 
+/** SignalR's own, but for our negotiation, which may have to do some work first. */
+class PatientClient extends DefaultHttpClient {
+  constructor(
+    private readonly grant: string,
+    private readonly signal: AbortSignal,
+  ) {
+    super(NullLogger.instance);
+  }
+
+  override async send(request: HttpRequest): Promise<HttpResponse> {
+    if (!/^(https?:\/\/[^/]+)?\/api\/negotiate(\?|$)/.test(request.url ?? '')) return super.send(request);
+    try {
+      return new HttpResponse(200, 'OK', JSON.stringify(await negotiate(this.grant, this.signal)));
+    } catch (error) {
+      throw error instanceof ApiError ? new HttpError(error.message, error.status) : error;
+    }
+  }
+}
+
 export class HubSignaling implements Signaling {
   #hub: HubConnection;
   #check: ReturnType<typeof setTimeout> | undefined;
@@ -128,6 +148,7 @@ export class HubSignaling implements Signaling {
   #up = false;
   #closed = false;
   #wake: () => void = () => {};
+  #end = new AbortController();
 
   constructor(
     private readonly grant: string,
@@ -140,7 +161,7 @@ export class HubSignaling implements Signaling {
 
   #build(): HubConnection {
     const { handler } = this;
-    const hub = new HubConnectionBuilder().withUrl('/api', { accessTokenFactory: () => this.grant }).configureLogging(LogLevel.None).build();
+    const hub = new HubConnectionBuilder().withUrl('/api', { accessTokenFactory: () => this.grant, httpClient: new PatientClient(this.grant, this.#end.signal) }).configureLogging(LogLevel.None).build();
     // One that was abandoned has nothing to say any more.
     const on = (target: string, then: (event: unknown) => void): void => hub.on(target, (event: unknown) => void (hub === this.#hub && then(event)));
     on('hello', (event) => {
@@ -238,6 +259,7 @@ export class HubSignaling implements Signaling {
   async close(): Promise<void> {
     this.#closed = true;
     this.#unchecked();
+    this.#end.abort(new ApiError('cancelled', 'the page has ended it'));
     if (this.#up) await this.#hub.invoke('bye', {}).catch(() => {});
     await this.#hub.stop();
     this.#wake();

@@ -11,12 +11,14 @@ import type { ReceivingPhase } from '../lib/receiving';
 import { HubSignaling } from '../lib/signaling';
 import type { Ending } from '../lib/transfer';
 import { Guard, connector, onPage, query, preferredRegion } from './page';
-import { describe, problems, relayProblem, type Problem } from './problems.svelte';
+import { describe, messageProblem, problems, relayProblem, type Problem } from './problems.svelte';
 import { findAbilities, openSink, type Abilities } from './sinks/choose';
 import { Ticker } from './ticker';
 
 const pathEveryMs = 2000;
 const retryJoinMs = 3000;
+/** Seconds; who is told to come back later than that is told so. */
+const retryJoinAtMost = 120;
 
 /** The link's fragment: `<invite>.<secret>`. */
 function parseFragment(hash: string): { invite: string; secret: Bytes } | undefined {
@@ -59,15 +61,17 @@ export class Receiver {
       this.#refuse({ title: 'This link is not complete.', text: 'Copy all of it, up to its last character, or ask the sender to send it again.' });
       return;
     }
-    for (;;) {
+    for (let wait = retryJoinMs; ; ) {
       try {
         this.#open(await joinSession(link.invite), link.secret);
         return;
       } catch (error) {
         this.problem = describe(error);
         if (!(error instanceof ApiError) || (error.code !== 'unreachable' && error.status < 500 && error.status !== 429)) return this.#refuse(this.problem);
+        if ((error.retryAfter ?? 0) > retryJoinAtMost) return this.#refuse(this.problem);
+        wait = Math.max(retryJoinMs, (error.retryAfter ?? 0) * 1000);
       }
-      await new Promise((resolve) => setTimeout(resolve, retryJoinMs));
+      await new Promise((resolve) => setTimeout(resolve, wait));
     }
   }
 
@@ -120,7 +124,7 @@ export class Receiver {
       refused: ({ fatal, code }) => {
         if (fatal) this.#expired();
         else if (code.startsWith('relay_')) this.problem = relayProblem(code) ?? this.problem;
-        else this.problem = { title: 'The server refused a message.', text: `It said: ${code}. Reload the page to try again.` };
+        else this.problem = messageProblem(code, 'Reload the page to try again.');
       },
     }, preferredRegion());
     const session = new GuestSession({

@@ -11,7 +11,7 @@ import { HostReporter } from '../lib/report';
 import type { SourceFile } from '../lib/sending';
 import { HubSignaling } from '../lib/signaling';
 import { Guard, connector, onPage, preferredRegion } from './page';
-import { describe, problems, relayProblem, type Problem } from './problems.svelte';
+import { describe, messageProblem, problems, relayProblem, type Problem } from './problems.svelte';
 import { Ticker } from './ticker';
 
 const pathEveryMs = 2000;
@@ -105,7 +105,7 @@ export class Sender {
         if (code.startsWith('relay_')) this.problem = relayProblem(code) ?? this.problem;
         else this.problem = fatal
           ? { title: 'The link has expired.', text: 'Running transfers go on. Reload this page and choose the files again for a new link.' }
-          : { title: 'The server refused a message.', text: `It said: ${code}. If a receiver cannot connect, reload this page and share the new link.` };
+          : messageProblem(code, 'If a receiver cannot connect, reload this page and share the new link.');
       },
     }, preferredRegion());
     const session = new HostSession({
