@@ -18,26 +18,33 @@ func (l *Ledger) roll(now time.Time) {
 	if now.Before(l.dayEnds) {
 		return
 	}
-	roll := func(a *account, limit amount) {
-		leased := a.leased
-		*a = newAccount(limit)
-		a.lease(leased)
-	}
 	monthEnded := !now.Before(l.monthEnds)
 	l.dayEnds, l.monthEnds = periods(now)
-	roll(&l.day, l.cfg.Day.amount())
+	renew(&l.day, l.cfg.Day.amount())
 	if monthEnded {
-		roll(&l.month, l.cfg.Month.amount())
+		renew(&l.month, l.cfg.Month.amount())
 	}
 	for _, s := range l.sessions {
-		if s.daily == (Cap{}) {
-			continue
-		}
-		roll(&s.account, l.sessionLimit(s))
-		for _, m := range s.members {
-			roll(&m.account, l.memberLimit(s))
-		}
+		l.rollSession(s)
 	}
+}
+
+// rollSession begins a new day for a session that has a cap for each.
+func (l *Ledger) rollSession(s *session) {
+	if s.daily == (Cap{}) {
+		return
+	}
+	renew(&s.account, l.sessionLimit(s))
+	for _, m := range s.members {
+		renew(&m.account, l.memberLimit(s))
+	}
+}
+
+// renew makes an account that has spent nothing, of what is leased.
+func renew(a *account, limit amount) {
+	leased := a.leased
+	*a = newAccount(limit)
+	a.lease(leased)
 }
 
 // used is what day and month have spent and leased.
