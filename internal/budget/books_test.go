@@ -25,7 +25,7 @@ func TestBooksAreTheLedger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := walkConfig("")
 		cfg.Session.Bytes = 8 * mb
-		for seed := range uint64(20) {
+		for seed := range uint64(5) {
 			l := open(t, cfg)
 			b, err := NewBookkeeper(cfg)
 			if err != nil {
@@ -33,7 +33,7 @@ func TestBooksAreTheLedger(t *testing.T) {
 			}
 			var total, page []byte // as they are stored
 			r := rand.New(rand.NewPCG(seed, 3))
-			for step := range 400 {
+			for step := range 300 {
 				what := someStep(r)
 				wantN, wantErr := what(l)
 				var of Total
