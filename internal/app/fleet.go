@@ -127,6 +127,14 @@ func (w watched) Put(ctx context.Context, id string, g control.Grant) (control.P
 	return p, err
 }
 
+// Delete has nothing to do at a node that is away: its grants end by themselves, if they are not gone with it.
+func (w watched) Delete(ctx context.Context, id string) error {
+	if _, state := w.fleet.desk.Status(w.Key().Name()); state == control.Away {
+		return nil
+	}
+	return w.Remote.Delete(ctx, id)
+}
+
 // node returns a node by its name; nil if there is none, also of a nil fleet.
 func (f *fleet) node(name string) *control.Remote {
 	if f == nil {

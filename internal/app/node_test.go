@@ -269,3 +269,25 @@ func TestNodeKeyIsForAName(t *testing.T) {
 		t.Error("a bad name")
 	}
 }
+
+// What ends at a node that is away is not told to it again and again.
+func TestNothingWaitsForANodeThatIsAway(t *testing.T) {
+	ledger, err := budget.New(budget.Config{Session: budget.Cap{Bytes: 1_000_000}, MemberShare: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRelays(relaysConfig{
+		ledger: ledger, log: slog.New(slog.DiscardHandler),
+		nodes: config.Nodes{RelayNode: []config.RelayNode{{Name: "n", URL: "http://127.0.0.1:1"}}},
+		fleet: fleetConfig{key: []byte(nodeSigning), policy: "p2", grace: time.Minute, log: slog.New(slog.DiscardHandler)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Revoke(t.Context(), "n:AAECAwQFBgcICQoL"); err != nil {
+		t.Error(err)
+	}
+	if n := r.fleet.node("n").Waiting(); n != 0 {
+		t.Errorf("%d changes wait", n)
+	}
+}
