@@ -26,7 +26,7 @@ type file struct {
 	plain, gzipped           []byte // gzipped is nil where it wouldn't be smaller
 }
 
-// Handler answers GET and HEAD for the files of the front end; "/" is index.html.
+// Handler answers GET and HEAD for the files of the front end; "/" is index.html, "/chat" chat.html.
 type Handler struct {
 	files map[string]*file
 }
@@ -52,6 +52,9 @@ func newHandler(root fs.FS) (*Handler, error) {
 		}
 		f, err := newFile(name, b)
 		h.files["/"+name] = f
+		if page, ok := strings.CutSuffix(name, ".html"); ok {
+			h.files["/"+page] = f
+		}
 		return err
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ func TestServe(t *testing.T) {
 	script := strings.Repeat("export const a = 1;\n", 100)
 	h, err := newHandler(fstest.MapFS{
 		"index.html":       {Data: []byte("<!doctype html>")},
+		"chat.html":        {Data: []byte("<!doctype html>")},
 		"assets/a-12ab.js": {Data: []byte(script)},
 		".gitignore":       {Data: []byte("*")},
 	})
@@ -25,6 +26,8 @@ func TestServe(t *testing.T) {
 		contentType, cache, coding  string
 	}{
 		{"GET", "/", "gzip, deflate, br", "", 200, "text/html; charset=utf-8", "no-cache", ""},
+		{"GET", "/chat", "", "", 200, "text/html; charset=utf-8", "no-cache", ""},
+		{"GET", "/chat/", "", "", 404, "text/plain; charset=utf-8", "", ""},
 		{"HEAD", "/index.html", "", "", 200, "text/html; charset=utf-8", "no-cache", ""},
 		{"GET", "/assets/a-12ab.js", "br, gzip", "", 200, "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", "gzip"},
 		{"GET", "/assets/a-12ab.js", "gzip;q=0, br", "", 200, "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", ""},

@@ -5,10 +5,15 @@ import type { Report } from './report';
 
 export { ApiError };
 
+/** What a session is for: a transfer, unless it is said to be a room. */
+export type SessionKind = 'room' | undefined;
+
 export interface Membership {
   session: string;
   peer: string;
   grant: string;
+  /** How many receivers a host admits, or members a room holds. */
+  seats: number;
   /** Unix seconds */
   expires: number;
 }
@@ -16,24 +21,23 @@ export interface Membership {
 export interface HostMembership extends Membership {
   invite: string;
   base: string;
-  seats: number;
 }
 
 function membership(answer: Record<string, unknown>): Membership {
-  const { session, peer, grant, expires } = answer;
-  if (typeof session !== 'string' || typeof peer !== 'string' || typeof grant !== 'string' || !isCount(expires)) {
+  const { session, peer, grant, seats, expires } = answer;
+  if (typeof session !== 'string' || typeof peer !== 'string' || typeof grant !== 'string' || !isCount(seats) || !isCount(expires)) {
     throw new ApiError('bad_answer', 'the server gave an answer that makes no sense');
   }
-  return { session, peer, grant, expires };
+  return { session, peer, grant, seats, expires };
 }
 
-export async function createSession(): Promise<HostMembership> {
-  const answer = await post('/api/sessions', {});
-  const { invite, base, seats } = answer;
-  if (typeof invite !== 'string' || typeof base !== 'string' || !isCount(seats)) {
+export async function createSession(kind?: SessionKind): Promise<HostMembership> {
+  const answer = await post('/api/sessions', { kind });
+  const { invite, base } = answer;
+  if (typeof invite !== 'string' || typeof base !== 'string') {
     throw new ApiError('bad_answer', 'the server gave an answer that makes no sense');
   }
-  return { ...membership(answer), invite, base, seats };
+  return { ...membership(answer), invite, base };
 }
 
 /** Tells the server what became of a session, and does not wait for the answer: the page may be going. */
@@ -42,8 +46,8 @@ export function sendReport(report: Report, grant: string): void {
   fetch('/api/report', { method: 'POST', headers, body: JSON.stringify(report), keepalive: true }).catch(() => {}); // nobody misses it
 }
 
-export async function joinSession(invite: string): Promise<Membership> {
-  return membership(await post('/api/sessions/join', { invite }));
+export async function joinSession(invite: string, kind?: SessionKind): Promise<Membership> {
+  return membership(await post('/api/sessions/join', { invite, kind }));
 }
 
 /** Where to connect to the hub, and the token for it. */

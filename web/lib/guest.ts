@@ -5,13 +5,12 @@
  *
  * A link that is lost before the transfer has begun is made again without a word; one that fails to verify never is.
  */
-import type { Role } from './binding';
 import type { Bytes } from './bytes';
 import type { Sha256 } from './crypto';
 import { Link } from './link';
 import { isReason } from './protocol';
 import { Receiving } from './receiving';
-import type { SignalData, Signaling } from './signaling';
+import type { PeerRole, SignalData, Signaling } from './signaling';
 import type { Sink } from './sink';
 
 /**
@@ -61,11 +60,11 @@ export class GuestSession {
   }
 
   /** A host that came (back) says hello. */
-  hello(_from: string, role: Role): void {
+  hello(_from: string, role: PeerRole): void {
     if (role === 'host' && this.#looking) this.#hello();
   }
 
-  signal(from: string, role: Role, n: number, data: SignalData): void {
+  signal(from: string, role: PeerRole, n: number, data: SignalData): void {
     if (role !== 'host' || this.stage === 'ended' || this.stage === 'unverified') return;
     clearTimeout(this.#answer);
     switch (data.type) {
@@ -92,7 +91,7 @@ export class GuestSession {
     this.link?.onRestart(servers);
   }
 
-  left(_from: string, role: Role): void {
+  left(_from: string, role: PeerRole): void {
     // The data channel knows better, if there is one.
     if (role === 'host' && this.#looking) this.#enter('away');
   }

@@ -7,8 +7,7 @@ import type { Sha256 } from './crypto';
 import { Link, type LinkEnd, type LinkPhase } from './link';
 import { isReason, type Reason } from './protocol';
 import { Sending, type SendingPhase, type SourceFile } from './sending';
-import type { LinkReason, SignalData, Signaling } from './signaling';
-import type { Role } from './binding';
+import type { LinkReason, PeerRole, SignalData, Signaling } from './signaling';
 import type { Ending } from './transfer';
 
 export const maxLinks = 32;
@@ -17,7 +16,8 @@ const maxGuests = 256;
 export interface HostOptions {
   session: string;
   peer: string;
-  secret: Bytes;
+  /** The link's; in a room each pair of members has its own. */
+  secret: Bytes | ((guest: string) => Bytes | undefined);
   seats: number;
   files: readonly SourceFile[];
   sha256: Sha256;
@@ -94,7 +94,7 @@ export class HostSession {
     for (const { link } of this.guests.values()) link?.signalingBack();
   }
 
-  hello(from: string, role: Role): void {
+  hello(from: string, role: PeerRole): void {
     if (role !== 'guest') return;
     const guest = this.#guest(from);
     if (guest.linked) return this.options.signaling.send(from, { type: 'here' });
@@ -108,7 +108,7 @@ export class HostSession {
     });
   }
 
-  signal(from: string, role: Role, n: number, data: SignalData): void {
+  signal(from: string, role: PeerRole, n: number, data: SignalData): void {
     const guest = role === 'guest' ? this.guests.get(from) : undefined;
     const link = guest?.link;
     if (!guest || !link || !('link' in data) || data.link !== link.number) return;
@@ -131,7 +131,7 @@ export class HostSession {
   }
 
   /** May come late or never, so it only ends what has not begun. */
-  left(from: string, role: Role): void {
+  left(from: string, role: PeerRole): void {
     const link = role === 'guest' ? this.guests.get(from)?.link : undefined;
     if (link?.phase === 'connecting') link.close('lost');
   }
@@ -166,6 +166,8 @@ export class HostSession {
 
   async #connect(guest: HostGuest): Promise<void> {
     const { session, peer, secret, signaling, changed, files } = this.options;
+    const key = typeof secret === 'function' ? secret(guest.peer) : secret;
+    if (!key) throw new Error('there is no key for this guest');
     const bytes = files.reduce((sum, file) => sum + file.size, 0);
     guest.connecting = true;
     guest.linkEnd = undefined;
@@ -179,7 +181,7 @@ export class HostSession {
         role: 'host',
         number: ++guest.links,
         session,
-        secret,
+        secret: key,
         hostPeer: peer,
         guestPeer: guest.peer,
         connection,

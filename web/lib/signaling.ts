@@ -8,6 +8,9 @@ import type { Role } from './binding';
 import { parseServers } from './lazy-relay';
 import { isCount, isReason, isRecord, type Reason } from './protocol';
 
+/** Of who sent a message: a transfer's host or guest, or a room's member. */
+export type PeerRole = Role | 'member';
+
 /** Reasons of a link's end, which travel by signaling only. */
 export type LinkReason = 'lost' | 'unverified';
 
@@ -23,9 +26,9 @@ export interface SignalHandler {
   /** The connection is up, for the first time or again: say hello. */
   connected(): void;
   disconnected(): void;
-  hello(from: string, role: Role): void;
-  signal(from: string, role: Role, n: number, data: SignalData): void;
-  left(from: string, role: Role): void;
+  hello(from: string, role: PeerRole): void;
+  signal(from: string, role: PeerRole, n: number, data: SignalData): void;
+  left(from: string, role: PeerRole): void;
   /** This link with `from` may use a relay. */
   relay(from: string, link: number, servers: RTCIceServer[]): void;
   /** The relay that is used with `from` goes away: these take its place, by a restart of ICE. */
@@ -108,9 +111,9 @@ export function parseSignal(data: unknown): SignalData | undefined {
   return undefined;
 }
 
-function sender(event: unknown): { from: string; role: Role; n: unknown; data: unknown } | undefined {
+function sender(event: unknown): { from: string; role: PeerRole; n: unknown; data: unknown } | undefined {
   if (!isRecord(event) || typeof event.from !== 'string' || event.from.length > 64) return undefined;
-  if (event.role !== 'host' && event.role !== 'guest') return undefined;
+  if (event.role !== 'host' && event.role !== 'guest' && event.role !== 'member') return undefined;
   return { from: event.from, role: event.role, n: event.n, data: event.data };
 }
 
@@ -142,6 +145,8 @@ class PatientClient extends DefaultHttpClient {
 export class HubSignaling implements Signaling {
   #hub: HubConnection;
   #check: ReturnType<typeof setTimeout> | undefined;
+  /** Signals are numbered from the next one; a peer whose page is loaded again goes on above what it had. */
+  protected readonly numbersFrom: number = 0;
   #hellos = 0;
   #numbers = new Map<string, number>();
   #seen = new Seen();
@@ -155,6 +160,8 @@ export class HubSignaling implements Signaling {
     private readonly handler: SignalHandler,
     /** Where a relay should rather be. */
     private readonly region?: string,
+    /** Other events, by their targets. */
+    private readonly others: Record<string, (event: unknown) => void> = {},
   ) {
     this.#hub = this.#build();
   }
@@ -187,6 +194,7 @@ export class HubSignaling implements Signaling {
       if (isRecord(event) && event.state === 'spent') handler.spent();
     });
     on('signal', (event) => this.#received(event));
+    for (const [target, then] of Object.entries(this.others)) on(target, then);
     hub.onclose(() => {
       if (hub === this.#hub) this.#wake();
     });
@@ -266,20 +274,20 @@ export class HubSignaling implements Signaling {
   }
 
   hello(): void {
-    this.#invoke('hello', { n: ++this.#hellos });
+    this.invoke('hello', { n: ++this.#hellos });
   }
 
   send(to: string, data: SignalData): void {
-    const n = (this.#numbers.get(to) ?? 0) + 1;
+    const n = (this.#numbers.get(to) ?? this.numbersFrom) + 1;
     this.#numbers.set(to, n);
-    this.#invoke('signal', { to, n, data });
+    this.invoke('signal', { to, n, data });
   }
 
   relay(to: string, link: number, bytes?: number): void {
-    this.#invoke('relay', { to, link, bytes, region: this.region });
+    this.invoke('relay', { to, link, bytes, region: this.region });
   }
 
-  #invoke(method: string, message: object): void {
+  protected invoke(method: string, message: object): void {
     if (!this.#up) return; // at most once: whoever misses it says hello again
     this.#hub.invoke(method, message).catch((error: unknown) => {
       // "…HubException: code: sentence"; the sentence may hold colons of its own.

@@ -1,0 +1,42 @@
+/** What the chat says of a file that is taken: one sentence for each state. */
+import type { TakingRow } from './files.svelte';
+
+export function takingWords({ stage, ending }: TakingRow, name: string): { text: string; bad: boolean } {
+  const fine = (text: string) => ({ text, bad: false });
+  const bad = (text: string) => ({ text, bad: true });
+  switch (stage) {
+    case 'connecting':
+      return fine(`Connecting to ${name}.`);
+    case 'away':
+      return fine(`${name} does not answer. It goes on by itself when they are back.`);
+    case 'waiting':
+      return fine('Waiting for its turn.');
+    case 'running':
+      return fine('Receiving. Leave this page open until it is done.');
+    case 'done':
+      return fine('Received and verified.');
+    case 'unverified':
+      return bad('The connection could not be verified: somebody may be in between. Nothing was sent.');
+    case 'ended':
+      return bad(endingWords(ending, name));
+  }
+}
+
+function endingWords(ending: TakingRow['ending'], name: string): string {
+  switch (ending?.cause) {
+    case 'user':
+      return ending.by === 'me' ? 'You have cancelled. Nothing was kept.' : `${name} has cancelled. Nothing was kept.`;
+    case 'disk':
+      return 'It could not be stored. Try again, and choose another place.';
+    case 'hash':
+      return `The bytes that arrived are not ${name}’s, so they were thrown away.`;
+    case 'source':
+      return `${name}’s file can’t be read any more.`;
+    case 'protocol':
+      return 'What came is not what was offered.';
+    case 'unconfirmed':
+      return 'Received, but not confirmed: the connection ended before the last word.';
+    default:
+      return 'The connection was lost. Nothing was kept.';
+  }
+}
