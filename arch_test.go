@@ -78,6 +78,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/stats":                  {[]string{"internal/httpx", "internal/sqldb"}, []string{"github.com/prometheus/client_golang", "golang.org/x/time"}},
 	"internal/sqldb/sqldbtest":        {[]string{"internal/sqldb"}, nil},
 	"internal/ops":                    {nil, []string{"github.com/prometheus/client_golang"}},
+	"internal/telemetry":              {nil, []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 	"internal/web":                    {nil, nil},
 }
 

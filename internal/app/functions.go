@@ -25,6 +25,7 @@ import (
 	"causeway/internal/ops"
 	"causeway/internal/realtime/azure"
 	"causeway/internal/secret"
+	"causeway/internal/telemetry"
 )
 
 // Functions is signaling as a custom handler of Azure Functions: the Functions host starts it, and
@@ -48,6 +49,7 @@ type Functions struct {
 	listener net.Listener
 	http     *http.Server
 	requests requests
+	insights *telemetry.Client // nil: none
 }
 
 // portVariable is where the Functions host says which port it will ask at.
@@ -75,6 +77,9 @@ func (f *Functions) open(ctx context.Context) (err error) {
 	}
 	identity := newIdentity(f.cfg)
 	f.secrets = secret.NewCache(secret.Resolver{KeyVault: identity})
+	if err := f.openInsights(ctx, identity); err != nil {
+		return err
+	}
 	f.tokens = entra.NewTokens(identity.token(azure.Scope))
 	if f.cfg.UpstreamTenant != "" {
 		f.verifier, err = entra.NewVerifier(entra.VerifierConfig{
@@ -95,7 +100,7 @@ func (f *Functions) open(ctx context.Context) (err error) {
 		return err
 	}
 	f.http = &http.Server{
-		Handler:           f.requests.count(http.HandlerFunc(f.serve)),
+		Handler:           f.requests.count(f.traced(http.HandlerFunc(f.serve))),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes * 2, // upstream requests have the client's claims in theirs
@@ -122,6 +127,9 @@ func (f *Functions) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return f.ledger.Run(late) })
+	if f.insights != nil {
+		g.Go(func() error { return f.insights.Run(late) })
+	}
 	g.Go(func() error { return f.watchBudget(late) })
 	g.Go(func() error { return f.watchSecrets(gctx) })
 	g.Go(func() error {

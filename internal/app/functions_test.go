@@ -1,6 +1,7 @@
 package app
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -8,10 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -288,6 +291,69 @@ func TestSecretsRotate(t *testing.T) {
 		}
 		if !signedBy(step.key) {
 			t.Errorf("after %q: not signed by the %s key", step.text, step.key)
+		}
+	}
+}
+
+// What reaches Application Insights from a session: requests in the host's traces, the calls below them,
+// and nothing about anybody.
+func TestFunctionsTelemetry(t *testing.T) {
+	type item struct {
+		Tags map[string]string
+		Data struct {
+			BaseType string
+			BaseData map[string]any
+		}
+	}
+	var mu sync.Mutex
+	var text strings.Builder
+	var items []item
+	ingestion := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		z, err := gzip.NewReader(r.Body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for lines := json.NewDecoder(io.TeeReader(z, &text)); ; {
+			var i item
+			if lines.Decode(&i) != nil {
+				break
+			}
+			items = append(items, i)
+		}
+	}))
+	defer ingestion.Close()
+	t.Setenv(insightsVariable, "InstrumentationKey=key;IngestionEndpoint="+ingestion.URL)
+	trace := strings.Repeat("ab", 16)
+	var host joined
+	t.Run("session", func(t *testing.T) {
+		base, _ := startFunctions(t)
+		defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		if status := call(t, base+"/api/sessions", "", struct{}{}, &host, "Traceparent", "00-"+trace+"-b7ad6b7169203331-01"); status != 201 {
+			t.Fatal(status)
+		}
+		c := connect(t, base, host.Grant)
+		if _, err := c.Invoke(t.Context(), "hello", map[string]int{"n": 1}); err != nil {
+			t.Fatal(err)
+		}
+		call(t, base+"/api/negotiate", "no-grant-at-all", struct{}{}, nil, "Traceparent", "00-"+trace+"-b7ad6b7169203331-01")
+	}) // ends with what is left being sent
+	names := map[string]int{}
+	for _, i := range items {
+		name, _ := i.Data.BaseData["name"].(string)
+		names[i.Data.BaseType+" "+name]++
+		if name == "POST /api/sessions" && (i.Tags["ai.operation.id"] != trace || i.Tags["ai.operation.parentId"] != "b7ad6b7169203331") {
+			t.Errorf("%+v", i)
+		}
+	}
+	if names["RequestData POST /api/sessions"] != 1 || names["RequestData POST /api/negotiate"] == 0 || names["MetricData "] == 0 {
+		t.Errorf("%v", names)
+	}
+	for _, private := range []string{host.Session, host.Peer, host.Grant, host.Invite, "203.0.113.9", "no-grant-at-all"} {
+		if strings.Contains(text.String(), private) {
+			t.Errorf("%q was sent", private)
 		}
 	}
 }

@@ -48,6 +48,7 @@ func (f *Functions) build(ctx context.Context) error {
 		Connection: func() accesskey.ConnectionString { return conn },
 		Token:      f.tokens.Token,
 		Hub:        signaling.Hub,
+		Transport:  f.traceCalls("signalr", azure.NewTransport()),
 	})
 	if err != nil {
 		return err

@@ -16,6 +16,8 @@ type Azure struct {
 	EntraAuthority   string        `yaml:"entra_authority" name:"entra-authority" default:"https://login.microsoftonline.com" help:"Where the tenant's signing keys are published; another in sovereign clouds."`
 	EntraIssuer      string        `yaml:"entra_issuer" name:"entra-issuer" default:"https://sts.windows.net" help:"What tokens of managed identities name as their issuer, without the tenant."`
 	SecretRefresh    time.Duration `yaml:"secret_refresh" name:"secret-refresh" default:"10m" help:"How often secrets are read again, in the background, so that they rotate without a restart. For causeway functions."`
+	Telemetry        string        `yaml:"telemetry" default:"env:APPLICATIONINSIGHTS_CONNECTION_STRING" placeholder:"REF" help:"Secret reference to the connection string of Application Insights; none is sent where the default's variable is not set. With APPLICATIONINSIGHTS_AUTHENTICATION_STRING=Authorization=AAD the managed identity is shown. For causeway functions."`
+	TelemetrySample  float64       `yaml:"telemetry_sampling" name:"telemetry-sampling" default:"20" help:"How much of the traces is sent that nobody before has decided about, in percent. Failures are always sent. For causeway functions."`
 	ProxyHops        int           `yaml:"proxy_hops" name:"proxy-hops" default:"1" help:"How many proxies in front add to X-Forwarded-For: 1 for a function app by itself, 2 behind a Static Web App that it is linked to. For causeway functions."`
 }
 
@@ -33,6 +35,12 @@ func (a *Azure) validate(bad func(key, format string, args ...any)) {
 	}
 	if strings.ContainsAny(a.UpstreamTenant, "/?#%") {
 		bad("upstream_tenant", "%q is not the id of a tenant", a.UpstreamTenant)
+	}
+	if !strings.Contains(a.Telemetry, ":") {
+		bad("telemetry", "is a secret itself; give a reference such as env:NAME or file:/path")
+	}
+	if !(a.TelemetrySample >= 0 && a.TelemetrySample <= 100) {
+		bad("telemetry_sampling", "must be 0 to 100 percent")
 	}
 	if a.SecretRefresh < time.Second {
 		bad("secret_refresh", "must be at least 1s")

@@ -91,7 +91,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		cfg.Timeout = 30 * time.Second
 	}
 	if cfg.Transport == nil {
-		cfg.Transport = newTransport()
+		cfg.Transport = NewTransport()
 	}
 	cfg.Hub, cfg.Application = strings.ToLower(cfg.Hub), strings.ToLower(cfg.Application)
 	c := &http.Client{
@@ -107,7 +107,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 // it, would make most concurrent calls begin with a handshake.
 const maxIdle = 256
 
-func newTransport() *http.Transport {
+// NewTransport returns what a Client has by default.
+func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		ForceAttemptHTTP2:   true,
