@@ -26,6 +26,7 @@ type benchCommand struct {
 	Start     benchStart     `cmd:"" help:"Time from start to listening, and memory when idle."`
 	Realtime  benchRealtime  `cmd:"" help:"The realtime service: connecting, memory, CPU per message, latency, against yardsticks."`
 	Relay     benchRelay     `cmd:"" help:"The relay: CPU per packet, set-up, memory, against coturn and a bare forwarder."`
+	Functions benchFunctions `cmd:"" help:"The custom handler of Azure Functions: start-up, CPU of a negotiation under load."`
 	Yardstick benchYardstick `cmd:"" hidden:"" help:"What bench realtime compares with."`
 	Forwarder benchForwarder `cmd:"" hidden:"" help:"What bench relay compares with."`
 }

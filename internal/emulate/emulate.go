@@ -59,11 +59,12 @@ type Shape struct {
 	Origin   string // of the pages
 	Realtime string // endpoint of the realtime service
 	Host     *funchost.Host
-	// Pids of the processes.
-	RealtimePID int
 
 	front, app net.Listener
 }
+
+// App is the origin of the function app.
+func (s *Shape) App() string { return "http://" + s.app.Addr().String() }
 
 const startPatience = 60 * time.Second
 
@@ -140,7 +141,6 @@ func (s *Shape) startRealtime(ctx context.Context, g *errgroup.Group, cfg Config
 	if err := command.Start(); err != nil {
 		return "", fmt.Errorf("start the realtime service: %w", err)
 	}
-	s.RealtimePID = command.Process.Pid
 	lines := make(chan string, 1)
 	g.Go(func() error {
 		stop := context.AfterFunc(ctx, func() { _ = command.Process.Signal(syscall.SIGTERM) }) // it may have ended

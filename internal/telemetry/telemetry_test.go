@@ -266,7 +266,7 @@ func TestFailures(t *testing.T) {
 	if r.batches != 1 {
 		t.Errorf("what was refused was sent again")
 	}
-	r = run(t, func(_ *Config, r *receiver) { r.refused = 1 }, func(client *Client) {
+	run(t, func(_ *Config, r *receiver) { r.refused = 1 }, func(client *Client) {
 		c = client
 		c.put("Message", time.Now(), span{}, "", messageData{})
 		time.Sleep(5 * sendEvery)
