@@ -261,7 +261,7 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	api := http.NewServeMux()
 	a.signaling.Routes(api)
 	mux.Handle("/api/", a.origins(proxies, api))
-	if err := a.statsRoutes(mux); err != nil {
+	if err := a.stats.routes(mux, a.signaling.Holder); err != nil {
 		return err
 	}
 	a.relays.routes(mux)

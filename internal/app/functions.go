@@ -25,6 +25,7 @@ import (
 	"causeway/internal/ops"
 	"causeway/internal/realtime/azure"
 	"causeway/internal/secret"
+	"causeway/internal/sqldb"
 	"causeway/internal/telemetry"
 )
 
@@ -50,6 +51,8 @@ type Functions struct {
 	http     *http.Server
 	requests requests
 	insights *telemetry.Client // nil: none
+	stats    *statistics
+	database *sqldb.DB // of state; nil: that of stats, or none
 }
 
 // portVariable is where the Functions host says which port it will ask at.
@@ -90,12 +93,14 @@ func (f *Functions) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	f.store = shared.NewMemory()
 	f.relays = &boughtRelays{region: f.cfg.DefaultRegion, log: f.log.With("part", "relay")}
 	if f.ledger, err = openBudget(f.cfg, "", f.relays.usage(f.cfg), f.ops.Registry, f.log.With("part", "budget")); err != nil {
 		return err
 	}
 	f.relays.ledger = f.ledger
+	if err := f.openState(ctx); err != nil {
+		return err
+	}
 	if err := f.build(ctx); err != nil {
 		return err
 	}
@@ -127,6 +132,7 @@ func (f *Functions) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return f.ledger.Run(late) })
+	g.Go(func() error { return f.stats.Run(late) })
 	if f.insights != nil {
 		g.Go(func() error { return f.insights.Run(late) })
 	}
@@ -147,7 +153,7 @@ func (f *Functions) Run(ctx context.Context) error {
 	f.log.Info("listening", "version", ops.Version())
 	err := g.Wait()
 	f.parts.Load().client.Close()
-	return errors.Join(err, f.ledger.Close())
+	return errors.Join(err, f.closeState(ctx), f.ledger.Close())
 }
 
 // Close releases the socket of a Functions that isn't run.
@@ -156,6 +162,7 @@ func (f *Functions) Close() error {
 	if f.listener != nil {
 		errs = append(errs, f.listener.Close())
 	}
+	errs = append(errs, f.closeState(context.Background()))
 	if f.ledger != nil {
 		errs = append(errs, f.ledger.Close())
 	}

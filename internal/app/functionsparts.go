@@ -134,6 +134,7 @@ func (f *Functions) newSignaling(ctx context.Context, get getSecret, p *parts) (
 		Members:    f.cfg.Session.Members,
 		LinkBase:   f.origin,
 		Origin:     f.origin,
+		Stats:      f.stats,
 		Logger:     f.log.With("part", "signaling"),
 	})
 }
@@ -175,6 +176,9 @@ func (f *Functions) routes(p *parts, conn accesskey.ConnectionString) error {
 	}
 	api := http.NewServeMux()
 	p.signaling.Routes(api)
+	if err := f.stats.routes(api, p.signaling.Holder); err != nil {
+		return err
+	}
 	p.mux.Handle("/api/", httpx.CORS(f.cfg.AllowedOrigin, api))
 	p.mux.Handle(upstreamPath, upstream)
 	p.mux.Handle("POST "+tickPath, httpx.Handler(f.log, f.tick))

@@ -7,10 +7,14 @@ import (
 	"net/http"
 	"path/filepath"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"causeway/internal/budget"
 	"causeway/internal/config"
 	"causeway/internal/httpx"
 	"causeway/internal/sqldb"
 	"causeway/internal/stats"
+	"causeway/internal/token"
 )
 
 // statistics is what counts, and where that is kept.
@@ -21,44 +25,47 @@ type statistics struct {
 }
 
 // openStats opens the statistics; the ledger is open.
-func (a *App) openStats(ctx context.Context) error {
-	logger := a.log.With("part", "stats")
-	s := &statistics{log: logger}
-	var store *stats.Store
+func (a *App) openStats(ctx context.Context) (err error) {
+	var db *sqldb.DB
 	if a.cfg.Stats != config.StatsOff {
-		db, err := sqldb.Open(ctx, sqldb.Config{URL: a.cfg.Stats, File: filepath.Join(a.cfg.DataDir, config.StatsFile), Resolver: resolver(a.cfg)})
+		db, err = sqldb.Open(ctx, sqldb.Config{URL: a.cfg.Stats, File: filepath.Join(a.cfg.DataDir, config.StatsFile), Resolver: resolver(a.cfg)})
 		if err != nil {
 			return fmt.Errorf("stats: %w", err)
 		}
-		s.db = db
-		store = stats.NewStore(db)
 	}
-	a.stats = s
-	var err error
+	a.stats = &statistics{db: db, log: a.log.With("part", "stats")}
+	return a.stats.open(a.cfg, a.ledger, a.ops.Registry)
+}
+
+// open makes the recorder.
+func (s *statistics) open(cfg config.Config, ledger *budget.Ledger, reg prometheus.Registerer) (err error) {
+	var store *stats.Store
+	if s.db != nil {
+		store = stats.NewStore(s.db)
+	}
 	s.Recorder, err = stats.New(stats.Config{
-		Store: store, RelayBytes: a.ledger.Delivered, Retention: a.cfg.StatsRetention, Logger: logger, Registerer: a.ops.Registry,
+		Store: store, RelayBytes: ledger.Delivered, Retention: cfg.StatsRetention, Logger: s.log, Registerer: reg,
 	})
 	return err
 }
 
-// statsRoutes adds what pages report, and what everybody may see, to mux.
-func (a *App) statsRoutes(mux *http.ServeMux) error {
-	reports, err := stats.NewReports(stats.ReportsConfig{Recorder: a.stats.Recorder, Holder: func(r *http.Request) (stats.Holder, error) {
-		g, err := a.signaling.Holder(r)
+// routes adds what pages report, and what everybody may see, to mux.
+func (s *statistics) routes(mux *http.ServeMux, holder func(*http.Request) (token.Grant, error)) error {
+	reports, err := stats.NewReports(stats.ReportsConfig{Recorder: s.Recorder, Holder: func(r *http.Request) (stats.Holder, error) {
+		g, err := holder(r)
 		return stats.Holder{ID: g.Session + "." + g.Peer, Expires: g.Expires}, err
 	}})
 	if err != nil {
 		return err
 	}
-	logger := a.log.With("part", "stats")
-	mux.Handle("POST /api/report", httpx.Handler(logger, reports.Handle))
+	mux.Handle("POST /api/report", httpx.Handler(s.log, reports.Handle))
 	publish := func(http.ResponseWriter, *http.Request) error {
 		return &httpx.Error{Status: http.StatusNotFound, Code: "stats_off", Message: "This server keeps no statistics."}
 	}
-	if a.stats.db != nil {
-		publish = stats.NewPublisher(stats.NewStore(a.stats.db)).Handle
+	if s.db != nil {
+		publish = stats.NewPublisher(stats.NewStore(s.db)).Handle
 	}
-	mux.Handle("GET /api/stats", httpx.Handler(logger, publish))
+	mux.Handle("GET /api/stats", httpx.Handler(s.log, publish))
 	return nil
 }
 

@@ -1,0 +1,60 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"causeway/internal/config"
+	"causeway/internal/grant/shared"
+	"causeway/internal/grant/sharedsql"
+	"causeway/internal/sqldb"
+)
+
+// openState opens the database that instances share: statistics, and who may use relays. It
+// connects to none: signaling works while the database is away.
+func (f *Functions) openState(ctx context.Context) error {
+	f.stats = &statistics{log: f.log.With("part", "stats")}
+	open := func(key, url string) (*sqldb.DB, error) {
+		db, err := sqldb.Open(ctx, sqldb.Config{URL: url, Resolver: resolver(f.cfg)})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		return db, nil
+	}
+	var err error
+	// A file would be the instance's, and go with it.
+	if f.cfg.Stats != config.StatsOff && f.cfg.Stats != "sqlite:" {
+		if f.stats.db, err = open("stats", f.cfg.Stats); err != nil {
+			return err
+		}
+	}
+	if err := f.stats.open(f.cfg, f.ledger, f.ops.Registry); err != nil {
+		return err
+	}
+	switch {
+	case f.cfg.State != "":
+		if f.database, err = open("state", f.cfg.State); err != nil {
+			return err
+		}
+		f.store = sharedsql.New(f.database)
+	case f.stats.db != nil && !strings.HasPrefix(f.cfg.Stats, "sqlite:"):
+		f.store = sharedsql.New(f.stats.db)
+	default:
+		f.log.Warn("no database is configured (state, stats): instances don't know of each other's relay grants")
+		f.store = shared.NewMemory()
+	}
+	return nil
+}
+
+func (f *Functions) closeState(ctx context.Context) error {
+	var errs []error
+	if f.stats != nil {
+		errs = append(errs, f.stats.close(ctx))
+	}
+	if f.database != nil {
+		errs = append(errs, f.database.Close())
+	}
+	return errors.Join(errs...)
+}

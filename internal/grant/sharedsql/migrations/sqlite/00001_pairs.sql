@@ -1,0 +1,23 @@
+-- +goose Up
+CREATE TABLE relay_pairs (
+  id VARCHAR(40) NOT NULL,
+  session_id VARCHAR(64) NOT NULL,
+  peer_a VARCHAR(64) NOT NULL,
+  peer_b VARCHAR(64) NOT NULL,
+  made BIGINT NOT NULL,
+  seen BIGINT NOT NULL,
+  body TEXT NOT NULL,
+  CONSTRAINT relay_pairs_key PRIMARY KEY (id)
+);
+CREATE INDEX relay_pairs_session ON relay_pairs (session_id);
+CREATE INDEX relay_pairs_seen ON relay_pairs (seen);
+CREATE TABLE relay_buckets (
+  name VARCHAR(200) NOT NULL,
+  full_at BIGINT NOT NULL,
+  CONSTRAINT relay_buckets_key PRIMARY KEY (name)
+);
+CREATE INDEX relay_buckets_full ON relay_buckets (full_at);
+
+-- +goose Down
+DROP TABLE relay_buckets;
+DROP TABLE relay_pairs;
