@@ -92,27 +92,6 @@ func (f *fleet) issuer(n config.RelayNode, policy string, r *relays) (ice.Issuer
 	})
 }
 
-// openNodes makes issuers for nodes that keep their own books, for a process without a memory: each call to a node needs
-// the signing key and its URL, and nothing that was before.
-func openNodes(cfg config.Config, signing []byte) (list []ice.Named, err error) {
-	for _, n := range cfg.RelayNode {
-		key, err := control.NewKey(signing, n.Name)
-		if err != nil {
-			return nil, fmt.Errorf("relay_node: %w", err)
-		}
-		client, err := control.NewClient(n.URL, key, nil)
-		if err != nil {
-			return nil, fmt.Errorf("relay_node: %w", err)
-		}
-		issuer, err := ice.NewNode(ice.NodeConfig{Relay: client, Policy: cfg.PeerPolicy})
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, ice.Named{Name: n.Name, Issuer: issuer, Region: n.Region})
-	}
-	return list, nil
-}
-
 // watched is a node whose failures are known at once.
 type watched struct {
 	*control.Remote

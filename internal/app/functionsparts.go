@@ -61,11 +61,11 @@ func (f *Functions) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := openNodes(f.cfg, key)
+	own, nodes, err := openNodes(f.cfg, key)
 	if err != nil {
 		return err
 	}
-	issuer, err := newChain(append(nodes, bought...), f.relays)
+	issuer, err := newChain(append(own, bought...), f.relays)
 	if err != nil {
 		return err
 	}
@@ -77,12 +77,13 @@ func (f *Functions) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.signaling, err = f.newSignaling(ctx, get, p); err != nil {
+	if p.signaling, err = f.newSignaling(key, p); err != nil {
 		return err
 	}
 	if err := f.routes(p, conn); err != nil {
 		return err
 	}
+	f.relays.nodes.Store(&nodes)
 	f.relays.issuer.Store(issuer)
 	f.parts.Store(p)
 	return nil
@@ -108,11 +109,7 @@ func (f *Functions) connection(ctx context.Context, get getSecret) (accesskey.Co
 	return conn, nil
 }
 
-func (f *Functions) newSignaling(ctx context.Context, get getSecret, p *parts) (*signaling.Signaling, error) {
-	key, err := signingKey(ctx, f.cfg, get)
-	if err != nil {
-		return nil, err
-	}
+func (f *Functions) newSignaling(key []byte, p *parts) (*signaling.Signaling, error) {
 	signer, err := token.New(key)
 	if err != nil {
 		return nil, err

@@ -6,19 +6,20 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
-	"time"
 
 	"causeway/internal/budget"
 	"causeway/internal/config"
 	"causeway/internal/grant"
 	"causeway/internal/ice"
+	"causeway/internal/relay/control"
 )
 
-// boughtRelays is what package shared gives out: relay nodes elsewhere, and relays that somebody else runs. It keeps nothing
-// but the issuer of the moment.
+// boughtRelays is what package shared gives out: relay nodes elsewhere, and relays that somebody else
+// runs. It keeps nothing but what the configuration and its secrets make.
 type boughtRelays struct {
-	issuer atomic.Pointer[ice.Chain] // nil: there is none
-	region string                    // for those who name none
+	issuer atomic.Pointer[ice.Chain]                  // nil: there is none
+	region string                                     // for those who name none
+	nodes  atomic.Pointer[map[string]*control.Client] // relay nodes of ours elsewhere, by name
 	ledger *budget.Ledger
 	log    *slog.Logger
 }
@@ -38,9 +39,6 @@ func (r *boughtRelays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]g
 		return made, grant.ErrNoRelay
 	}
 	requests := requestsFor(pair, r.region)
-	for i := range requests { // nobody renews here: they live until they are revoked
-		requests[i].Until = time.Time{}
-	}
 	minted, err := issuer.MintAll(ctx, requests)
 	if errors.Is(err, ice.ErrRefused) {
 		return made, fmt.Errorf("%w: %w", grant.ErrSpent, err)
@@ -50,6 +48,10 @@ func (r *boughtRelays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]g
 	}
 	for i, m := range minted {
 		name, _ := ice.Split(m.Handle)
+		made[i] = grant.Credential{Servers: m.Servers, Handle: m.Handle}
+		if n, _ := r.node(m.Handle); n != nil { // it keeps its own books
+			continue
+		}
 		chain := budget.Chain{Session: requests[i].Session, Member: requests[i].Member, Price: name}
 		if err := r.ledger.Open(m.Handle, chain, requests[i].Bytes); err != nil {
 			err = refusal(err)
@@ -58,13 +60,9 @@ func (r *boughtRelays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]g
 			}
 			return [2]grant.Credential{}, err
 		}
-		made[i] = grant.Credential{Servers: m.Servers, Handle: m.Handle}
 	}
 	return made, nil
 }
-
-// Renew implements grant.Relay: bought credentials, and those of nodes, live until they are revoked.
-func (r *boughtRelays) Renew(context.Context, string, time.Time, []ice.Auth) error { return nil }
 
 // Revoke implements grant.Relay.
 func (r *boughtRelays) Revoke(ctx context.Context, handle string) error {

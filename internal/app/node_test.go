@@ -197,7 +197,7 @@ func TestFunctionsUseNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &boughtRelays{ledger: ledger, log: slog.New(slog.DiscardHandler)}
-	nodes, err := openNodes(cfg, []byte(nodeSigning))
+	nodes, clients, err := openNodes(cfg, []byte(nodeSigning))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,6 +206,7 @@ func TestFunctionsUseNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.issuer.Store(chain)
+	r.nodes.Store(&clients)
 	now := time.Now()
 	var pair [2]grant.Order
 	for i, peer := range []string{"a", "b"} {
@@ -219,8 +220,14 @@ func TestFunctionsUseNodes(t *testing.T) {
 		if !strings.HasPrefix(c.Handle, "n:") || len(c.Servers) == 0 {
 			t.Errorf("%+v", c)
 		}
+		if err := r.Renew(t.Context(), c.Handle, now.Add(time.Minute), nil); err != nil {
+			t.Error(err)
+		}
 		if err := r.Revoke(t.Context(), c.Handle); err != nil {
 			t.Error(err)
+		}
+		if err := r.Renew(t.Context(), c.Handle, now.Add(time.Minute), nil); !errors.Is(err, grant.ErrGone) {
+			t.Errorf("renewed after it was revoked: %v", err)
 		}
 	}
 }

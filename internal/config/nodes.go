@@ -10,7 +10,7 @@ import (
 type Nodes struct {
 	RelayRegion   string      `yaml:"relay_region" name:"relay-region" placeholder:"NAME" help:"Region that the own relay is in."`
 	DefaultRegion string      `yaml:"default_region" name:"default-region" placeholder:"NAME" help:"Region whose relays come first where a peer names none. By default the own relay comes first, then nodes in their order, then bought ones."`
-	RelayNode     []RelayNode `yaml:"relay_node" kong:"-" help:"Relay nodes elsewhere (causeway relay --control), in the file only. Each has a name, the url of its control interface (https), and may have a region and a price per gigabyte. Its key comes from: causeway node key NAME."`
+	RelayNode     []RelayNode `yaml:"relay_node" kong:"-" help:"Relay nodes elsewhere (causeway relay --control), in the file, or as one YAML list in CAUSEWAY_RELAY_NODE. Each has a name, the url of its control interface (https), and may have a region and a price per gigabyte. Its key comes from: causeway node key NAME."`
 }
 
 // RelayNode is a relay of ours that runs elsewhere.

@@ -33,7 +33,8 @@ type Result struct {
 	Benchmark string          `json:"benchmark"`
 	Version   string          `json:"version"`
 	Machine   measure.Machine `json:"machine"`
-	StartMs   []float64       `json:"start_to_answer_ms"` // sorted
+	StartMs   []float64       `json:"start_to_answer_ms"` // sorted; what others do meanwhile is in it
+	StartCPU  []float64       `json:"start_cpu_ms"`       // of the process till its end, sorted
 	Rate      float64         `json:"negotiations_per_second"`
 	Asked     int             `json:"negotiations"`
 	Failed    int             `json:"failed"`

@@ -29,7 +29,7 @@ func (k *Keeper) Pair(ctx context.Context, a, b grant.Member, need grant.Need) (
 			return k.make(ctx, wanted, [2]grant.Member{a, b}, need)
 		}
 		switch {
-		case there.Minted && now.Before(there.NotAfter.Add(-k.cfg.Life/2)):
+		case there.Minted && now.Before(there.NotAfter.Add(-k.cfg.Life/2)) && k.lives(ctx, now, *there):
 			return there.of(a.Peer)
 		case there.Minted || now.Sub(there.Made) > mintPatience:
 			if err := k.end(ctx, []Pair{*there}); err != nil {
@@ -43,6 +43,18 @@ func (k *Keeper) Pair(ctx context.Context, a, b grant.Member, need grant.Need) (
 			return nil, nil, ctx.Err()
 		}
 	}
+}
+
+// lives asks the relay whether it still has a pair, of which nobody tells us. If it doesn't answer, it is taken to.
+func (k *Keeper) lives(ctx context.Context, now time.Time, p Pair) bool {
+	ctx, cancel := context.WithTimeout(ctx, relayPatience)
+	defer cancel()
+	for _, c := range p.Credentials {
+		if errors.Is(k.cfg.Relay.Renew(ctx, c.Handle, k.until(now, p), nil), grant.ErrGone) {
+			return false
+		}
+	}
+	return true
 }
 
 // pairID is the same for both orders of the members.

@@ -1,13 +1,14 @@
 /**
  * The shape that Causeway has on Azure, in the place of `causeway serve`, for the tests that run over both
  * (CAUSEWAY_E2E_SHAPE=functions): `causeway emulate` starts the release binary as the Functions host does, from the package that
- * is deployed, and the realtime service in the place of Azure's; the relay is coturn, as something bought would be.
+ * is deployed, and the realtime service in the place of Azure's; the relay is a node of ours elsewhere, which keeps its own books.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { Run, binary, lanAddress } from './server.mjs';
+import { Run, binary, causeway } from './server.mjs';
 
 /** What must be as it was when a server starts again: ports, by data directory. */
 const kept = new Map();
@@ -31,36 +32,16 @@ async function freePort(host) {
   return port;
 }
 
-const secret = 'a secret of the tests';
-
-/** coturn on an address of this machine, with the credentials of TURN REST. */
-class Coturn {
-  static async start(listen) {
-    const relay = new Coturn();
-    const [host, port] = listen.split(/:(?=\d+$)/);
-    relay.address = `${host}:${Number(port) || (await freePort(host))}`;
-    const args = ['-n', '--log-file=stdout', '--no-cli', '--no-tls', '--no-dtls', '--fingerprint', '--use-auth-secret', `--static-auth-secret=${secret}`, '--realm=cw',
-      `--listening-ip=${host}`, `--relay-ip=${host}`, `--listening-port=${relay.address.split(':')[1]}`, '--pidfile=/dev/null', '--userdb=:memory:'];
-    relay.child = spawn('turnserver', args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    relay.ended = new Promise((resolve) => relay.child.once('close', resolve));
-    await new Promise((resolve, reject) => {
-      let text = '';
-      const look = (chunk) => {
-        text += chunk;
-        if (/Total General servers|relay 0 initialization done|UDP listener opened/i.test(text)) resolve();
-      };
-      relay.child.stdout.on('data', look);
-      relay.child.stderr.on('data', look);
-      relay.child.once('error', reject);
-      relay.ended.then(() => reject(new Error(`turnserver ended:\n${text}`)));
-    });
-    return relay;
-  }
-
-  async stop() {
-    this.child.kill('SIGKILL'); // it takes its time otherwise
-    await this.ended;
-  }
+/** A relay node, whose key is made from the signing key of the function app. */
+async function startNode(dataDir, listen, args) {
+  const { code, stdout, stderr } = await causeway(['node', 'key', 'relay', '--signing-key', `file:${join(dataDir, 'signing.key')}`, '--data-dir', dataDir]);
+  if (code !== 0) throw new Error(`node key: ${stderr}`);
+  const node = new Run(['relay', '--node-key', 'env:NODE_KEY', '--turn-listen', listen, '--control-listen', '127.0.0.1:0', '--data-dir', join(dataDir, 'relay'), '--log-level', 'debug',
+    '--drain-timeout', '0s', ...args], { env: { NODE_KEY: stdout.trim() } });
+  await node.output('addresses', () => /^Ctrl-C/m.test(node.stdout));
+  node.address = /listening on (\S+)/.exec(node.stdout)[1];
+  node.control = /control interface is (\S+)/.exec(node.stdout)[1];
+  return node;
 }
 
 /** The folder that would be deployed, made of the package; once for a directory of tests. */
@@ -79,8 +60,12 @@ export class FunctionsShape extends Run {
   static async start({ dataDir, listen, turnListen, args }) {
     const settings = [];
     for (let i = 0; i < args.length; i += 2) settings.push(`${args[i].replace(/^--/, 'CAUSEWAY_').replaceAll('-', '_').toUpperCase()}=${args[i + 1]}`);
-    const relay = turnListen === 'off' ? undefined : await Coturn.start(turnListen);
-    if (relay) settings.push(`TURN_SECRET=${secret}`, `CAUSEWAY_PROVIDER=[{name: coturn, type: coturn, secret: 'env:TURN_SECRET', url: ['turn:${relay.address}?transport=udp', 'turn:${relay.address}?transport=tcp']}]`);
+    mkdirSync(dataDir, { recursive: true });
+    const key = join(dataDir, 'signing.key');
+    if (!existsSync(key)) writeFileSync(key, randomBytes(32).toString('base64'), { mode: 0o600 });
+    const budget = args.indexOf('--budget-session');
+    const relay = turnListen === 'off' ? undefined : await startNode(dataDir, turnListen, budget < 0 ? [] : args.slice(budget, budget + 2));
+    if (relay) settings.push(`CAUSEWAY_RELAY_NODE=[{name: relay, url: '${relay.control}'}]`);
     settings.push(`CAUSEWAY_STUN_SERVER=stun:${relay?.address ?? '127.0.0.1:9'}`);
     const before = kept.get(dataDir) ?? { realtime: `localhost:${await freePort('localhost')}`, app: deployed(dataDir) };
     kept.set(dataDir, before);
@@ -108,8 +93,9 @@ export class FunctionsShape extends Run {
   }
 
   async stop(signal, ms) {
-    await this.relay?.stop();
-    return super.stop(signal, ms);
+    const ended = await super.stop(signal, ms);
+    await this.relay?.stop(signal, ms);
+    return ended;
   }
 
   toString() {
