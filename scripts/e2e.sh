@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 run() {
-  node --test --test-concurrency=1 --test-timeout="${CAUSEWAY_E2E_TIMEOUT:-1200000}" "$@"
+  node --test --test-concurrency=1 --test-timeout="${CAUSEWAY_E2E_TIMEOUT:-1200000}" ${CAUSEWAY_E2E_EXCEPT:+--test-skip-pattern="$CAUSEWAY_E2E_EXCEPT"} "$@"
 }
 
 # The transfers of 200 MiB take half of the time, the other tests mostly wait: so they run side by side.

@@ -125,6 +125,10 @@ func connect(t *testing.T, base, grant string) *realtimetest.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Cut)
+	// What a client says is handled when it has been let in, and has joined its group.
+	if _, err := c.Invoke(t.Context(), "hello", map[string]int{"n": 1}); err != nil {
+		t.Logf("not let in: %v", err)
+	}
 	return c
 }
 
