@@ -71,6 +71,7 @@ bench: build ## start-up, relay, realtime service, memory of a 1 GB transfer: an
 	@go test -run '^$$' -bench Failover -benchtime 3x ./internal/acceptance
 	@bin/causeway bench realtime
 	@bin/causeway bench functions
+	@bin/causeway bench guard
 	@CAUSEWAY_E2E_TIMEOUT=5400000 scripts/e2e.sh web/e2e/memory.soak.mjs
 
 clean: ## remove what was built

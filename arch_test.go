@@ -22,7 +22,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"deploy/functions":                {nil, nil},
 	"internal/funchost":               {nil, []string{"golang.org/x/sync"}},
 	"internal/emulate":                {[]string{"internal/funchost", "internal/httpx", "internal/web"}, []string{"golang.org/x/sync"}},
-	"internal/cli":                    {[]string{"deploy/functions", "internal/emulate", "internal/app", "internal/bench", "internal/bench/functions", "internal/bench/relay", "internal/config", "internal/ops", "internal/plan", "internal/sqldb", "internal/stats"}, []string{"github.com/alecthomas/kong"}},
+	"internal/cli":                    {[]string{"deploy/functions", "internal/emulate", "internal/app", "internal/bench", "internal/bench/flood", "internal/bench/measure", "internal/bench/functions", "internal/bench/relay", "internal/config", "internal/ops", "internal/plan", "internal/sqldb", "internal/stats"}, []string{"github.com/alecthomas/kong"}},
 	"internal/bench":                  {[]string{"internal/bench/load", "internal/bench/measure", "internal/bench/yardstick", "internal/realtime/accesskey", "internal/secret", "internal/realtime"}, nil},
 	"internal/bench/load":             {[]string{"internal/realtime", "internal/realtime/accesskey", "internal/secret", "internal/signalr"}, []string{"github.com/gobwas/ws", "golang.org/x/sys"}},
 	"internal/bench/flood":            {[]string{"internal/guard/work"}, []string{"github.com/gobwas/ws", "golang.org/x/sync"}},

@@ -27,6 +27,7 @@ type benchCommand struct {
 	Realtime  benchRealtime  `cmd:"" help:"The realtime service: connecting, memory, CPU per message, latency, against yardsticks."`
 	Relay     benchRelay     `cmd:"" help:"The relay: CPU per packet, set-up, memory, against coturn and a bare forwarder."`
 	Functions benchFunctions `cmd:"" help:"The custom handler of Azure Functions: start-up, CPU of a negotiation under load."`
+	Guard     benchGuard     `cmd:"" help:"A flood: honest users beside attacks from one network and from many, without and with work."`
 	Yardstick benchYardstick `cmd:"" hidden:"" help:"What bench realtime compares with."`
 	Forwarder benchForwarder `cmd:"" hidden:"" help:"What bench relay compares with."`
 }
