@@ -41,8 +41,16 @@ func newMetrics() *metrics {
 	}
 }
 
+// reasons are all of them: there from the start, so that the first one is seen as an increase.
+func (m *metrics) reasons() {
+	for _, r := range append(refusedSpent[:], refusedBusy, refusedUnknown, refusedFull, refusedFile, refusedOverrun, droppedEvent, failedUsage) {
+		m.refusals.WithLabelValues(string(r))
+	}
+}
+
 // register adds the metrics and the state of l.
 func (m *metrics) register(r prometheus.Registerer, l *Ledger) error {
+	m.reasons()
 	all := []prometheus.Collector{m.leases, m.leased, m.lost, m.bytes, m.refusals, m.events, m.syncs}
 	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "causeway", Subsystem: "budget", Name: name, Help: help, ConstLabels: labels}, value))

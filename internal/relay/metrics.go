@@ -138,6 +138,9 @@ func newMetrics() *metrics {
 		bytes:    desc("bytes_total", "Payload relayed in bytes, by direction.", "direction"),
 		drops:    desc("drops_total", "Packets and connections dropped without an answer, by reason.", "reason"),
 	}
+	for _, name := range transportNames { // there from the start, for dashboards
+		m.live.WithLabelValues(name)
+	}
 	for _, v := range policy.Verdicts() {
 		m.denied = append(m.denied, [2]prometheus.Counter{
 			denied.WithLabelValues(v.String(), "request"), denied.WithLabelValues(v.String(), "packet"),
