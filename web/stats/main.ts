@@ -1,0 +1,6 @@
+/** The statistics page: what GET /api/stats publishes, drawn. */
+import { mount } from 'svelte';
+import '../ui/theme.css';
+import Page from './Page.svelte';
+
+mount(Page, { target: document.getElementById('app')! });
