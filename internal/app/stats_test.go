@@ -72,7 +72,7 @@ func TestStatistics(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sqldb.Open(t.Context(), sqldb.Config{File: filepath.Join(c.DataDir, statsFile), ReadOnly: true})
+	db, err := sqldb.Open(t.Context(), sqldb.Config{File: filepath.Join(c.DataDir, config.StatsFile), ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestStatisticsOff(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(filepath.Join(c.DataDir, statsFile)); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(c.DataDir, config.StatsFile)); !os.IsNotExist(err) {
 		t.Errorf("a file of statistics was made: %v", err)
 	}
 }
