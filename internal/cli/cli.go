@@ -38,6 +38,7 @@ type commands struct {
 	Node      nodeCommand      `cmd:"" help:"Keys for relay nodes elsewhere."`
 	Config    configCommand    `cmd:"" help:"Check, print and explain the configuration."`
 	Plan      planCommand      `cmd:"" help:"Calculate what running it costs, and how often it works."`
+	Smoke     smokeCommand     `cmd:"" help:"Ask a deployment from outside whether it works."`
 	Bench     benchCommand     `cmd:"" help:"Measure this binary on this machine."`
 	Version   kong.VersionFlag `env:"-" help:"Print the version."`
 }
