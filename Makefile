@@ -8,7 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 ARGS ?=
 
-.PHONY: help run build check test test-go test-web test-realtime test-e2e test-fuzz test-functions functions-package bench clean
+.PHONY: help run build check test test-go test-web test-realtime test-e2e test-infra test-infra-full test-fuzz test-functions functions-package bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12 | sed 's/^/  make /'
@@ -26,7 +26,7 @@ web/node_modules/.ready: web/package-lock.json
 	@touch $@
 
 check: web/node_modules/.ready ## the quick gate: format, vet, staticcheck, architecture, types, known vulnerabilities
-	@test -z "$$(gofmt -l cmd internal *.go | tee /dev/stderr)" || { echo 'check: run gofmt -w on these files' >&2; exit 1; }
+	@test -z "$$(gofmt -l cmd deploy internal *.go | tee /dev/stderr)" || { echo 'check: run gofmt -w on these files' >&2; exit 1; }
 	@go vet ./...
 	@go run $(STATICCHECK) ./...
 	@go test -count=1 .
@@ -64,6 +64,12 @@ test-functions: $(if $(BUILT),,build) ## the browser tests of the pages once mor
 
 functions-package: build ## bin/functions.zip, to deploy as a function app (on Linux, for Linux)
 	@bin/causeway package bin/functions.zip
+
+test-infra: ## infrastructure, pipelines, static site: the real provider against a stand-in for Azure
+	@scripts/infra.sh test
+
+test-infra-full: ## the same, and each example applied, planned again, destroyed
+	@scripts/infra.sh test full
 
 bench: build ## start-up, relay, realtime service, memory of a 1 GB transfer: an hour or so (docs/benchmarks.md)
 	@bin/causeway bench start

@@ -51,6 +51,8 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/front":                  {[]string{"internal/loop"}, []string{"github.com/prometheus/client_golang"}},
 	"internal/acceptance":             {nil, nil},
 	"internal/smoke":                  {nil, []string{"github.com/gobwas/ws", "github.com/pion/stun/v4", "github.com/pion/turn/v5"}},
+	"internal/armtest":                {nil, nil},
+	"deploy/terraform":                {nil, nil},
 	"internal/loop":                   {nil, []string{"golang.org/x/sys"}},
 	"internal/guard":                  {[]string{"internal/guard/bucket", "internal/guard/work", "internal/httpx"}, []string{"github.com/prometheus/client_golang"}},
 	"internal/guard/bucket":           {nil, nil},

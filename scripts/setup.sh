@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that the tools are there. `setup.sh toolchain`: git, Go, Node. `setup.sh test`:
-# also what the tests need; installed on Debian as root, else named exactly.
+# also what the tests need; installed on Debian as root, else named exactly. `setup.sh infra`: what the
+# tests of the infrastructure need instead.
 set -euo pipefail
 
 missing() {
@@ -18,20 +19,24 @@ command -v node >/dev/null || missing 'Node 20.19 or later with npm (https://nod
 node_version=$(node --version)
 at_least 20.19 "${node_version#v}" || missing "Node 20.19 or later; this is $node_version"
 command -v npm >/dev/null || missing 'npm, which comes with Node'
-[ "${1:-toolchain}" = test ] || exit 0
+case ${1:-toolchain} in test | infra) ;; *) exit 0 ;; esac
 
 packages=()
 need() { # need COMMAND PACKAGE
   command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || packages+=("$2")
 }
-need "${CAUSEWAY_CHROMIUM:-chromium}" chromium
-need "${CAUSEWAY_FIREFOX:-firefox-esr}" firefox-esr
-need turnutils_uclient coturn
 need ip iproute2
 need unshare util-linux
-need nft nftables
-compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need initdb postgresql
 need gcc build-essential # the race detector is linked by it
+if [ "$1" = test ]; then
+  need "${CAUSEWAY_CHROMIUM:-chromium}" chromium
+  need "${CAUSEWAY_FIREFOX:-firefox-esr}" firefox-esr
+  need turnutils_uclient coturn
+  need nft nftables
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need initdb postgresql
+else
+  need unzip unzip
+fi
 [ ${#packages[@]} -gt 0 ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "setup: installing ${packages[*]}" >&2
