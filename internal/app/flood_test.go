@@ -12,7 +12,7 @@ import (
 )
 
 // TestFlood is the short form of causeway bench guard, over real connections: honest users get in, and the
-// cap holds, whatever the attack does. Package guard has the same in virtual time, for minutes.
+// cap holds, whatever the attack does. Package guard has the same in virtual time.
 func TestFlood(t *testing.T) {
 	for name, c := range map[string]flood.Config{
 		"one network":              {Attack: 200, Networks: 1},

@@ -49,18 +49,16 @@ func (x *attacker) ask(t *testing.T, g *Guard, n int) {
 // TestFlood: in virtual time, ten sessions a second are begun from ten networks, and an attack asks
 // for a thousand: honest users get in, the attack hardly, and the cap holds.
 func TestFlood(t *testing.T) {
-	const seconds, honestRate, attackRate = 10, 10, 1000
+	const seconds, honestRate, attackRate = 3, 10, 1000
 	for name, x := range map[string]*attacker{
-		"one network":                {prefixes: 1},
-		"one network, with work":     {prefixes: 1, hashes: 200_000},
-		"1000 networks":              {prefixes: 1000},
-		"1000 networks, with work":   {prefixes: 1000, hashes: 200_000},
-		"a botnet of 10000, no work": {prefixes: 10000},
+		"one network":              {prefixes: 1},
+		"1000 networks":            {prefixes: 1000},
+		"1000 networks, with work": {prefixes: 1000, hashes: 200_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &purse{}
-				p.cap.Store(1000) // the attack could spend 10 000
+				p.cap.Store(300) // the attack could spend 3 000
 				g := newGuard(t, Config{Purse: p, Prices: Prices{Execution: 1_000_000}})
 				tried, in, asked := 0, 0, 0
 				for i := range seconds * attackRate {
