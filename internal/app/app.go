@@ -137,7 +137,7 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 	}
 	a.share()
 	a.http = &http.Server{
-		Handler:           demux.Handler(httpx.SecurityHeaders(proxies, tidy(probed))),
+		Handler:           demux.Handler(httpx.SecurityHeaders(proxies, tidy(probed), cfg.Places.Origins()...)),
 		ConnContext:       demux.ConnContext,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
@@ -271,6 +271,7 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	}
 	mux.Handle("/client", connect)
 	mux.Handle("/client/", connect)
+	a.regionRoutes(mux)
 	mux.Handle("/", pages)
 	return nil
 }
@@ -309,6 +310,7 @@ func (a *App) newSignaling(key []byte, proxies httpx.Proxies) (*signaling.Signal
 		ICE:        a.stunServers,
 		Relays:     a.grants,
 		Guard:      a.guard,
+		Regions:    regionsOf(a.cfg),
 		ClientAddr: hintProxy(a.log, proxies),
 		Signer:     signer,
 		Lifetime:   a.cfg.Lifetime,

@@ -126,6 +126,7 @@ func (f *Functions) newSignaling(key []byte, p *parts) (*signaling.Signaling, er
 		Relays:     p.keeper,
 		ClientAddr: func(r *http.Request) netip.Addr { return httpx.ClientBehind(r, f.cfg.ProxyHops) },
 		Signer:     signer,
+		Regions:    regionsOf(f.cfg),
 		Lifetime:   f.cfg.Lifetime,
 		Seats:      f.cfg.Seats,
 		Members:    f.cfg.Session.Members,
@@ -176,7 +177,7 @@ func (f *Functions) routes(p *parts, conn accesskey.ConnectionString) error {
 	if err := f.stats.routes(api, p.signaling.Holder); err != nil {
 		return err
 	}
-	p.mux.Handle("/api/", httpx.CORS(f.cfg.AllowedOrigin, api))
+	p.mux.Handle("/api/", httpx.CORS(append(apiOrigins(f.cfg), f.cfg.AllowedOrigin...), api))
 	p.mux.Handle(upstreamPath, upstream)
 	p.mux.Handle("POST "+tickPath, httpx.Handler(f.log, f.tick))
 	// The host asks for it until something answers.

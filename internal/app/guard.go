@@ -128,7 +128,7 @@ const corsAge = "7200"
 // sites' pages: they could not read the answers, but with the browsers of their visitors they could flood
 // from thousands of networks. Programs send no Origin, and are not concerned.
 func (a *App) origins(proxies httpx.Proxies, next http.Handler) http.Handler {
-	allowed := slices.Clone(a.cfg.APIOrigin)
+	allowed := apiOrigins(a.cfg)
 	if a.place.public != "" {
 		allowed = append(allowed, a.place.public)
 	}

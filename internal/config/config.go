@@ -37,6 +37,7 @@ type Config struct {
 	Azure    `yaml:",inline" embed:""`
 	Guard    `yaml:",inline" embed:""`
 	DemoChat `yaml:",inline" embed:""`
+	Places   `yaml:",inline" embed:""`
 	Process  `yaml:",inline" embed:""`
 
 	Statistics `yaml:",inline" embed:""`
@@ -235,6 +236,7 @@ func (c *Config) Validate() error {
 	c.DemoChat.validate(bad)
 	c.Statistics.validate(bad)
 	c.Guard.validate(bad)
+	c.Places.validate(bad, c.SigningKey)
 	return errors.Join(errs...)
 }
 

@@ -15,10 +15,16 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 // SecurityHeaders adds the headers that every response carries. HSTS is sent over
 // TLS only, where the server speaks it itself; COOP where the page is a secure
 // context, as browsers complain about it elsewhere.
-func SecurityHeaders(p Proxies, next http.Handler) http.Handler {
+// Pages may connect to the origins in connect besides their own.
+func SecurityHeaders(p Proxies, next http.Handler, connect ...string) http.Handler {
+	policy := contentSecurityPolicy
+	for _, origin := range connect {
+		// WebSockets are of another scheme.
+		policy = strings.Replace(policy, "connect-src 'self'", "connect-src 'self' "+origin+" "+strings.Replace(origin, "http", "ws", 1), 1)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", contentSecurityPolicy)
+		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")

@@ -30,6 +30,9 @@ func (s *Signaling) Routes(mux *http.ServeMux) {
 	} {
 		mux.Handle(pattern, httpx.Handler(s.cfg.Logger, f))
 	}
+	if len(s.cfg.Regions.All) > 0 {
+		mux.Handle("GET /api/regions", httpx.Handler(s.cfg.Logger, s.cfg.Regions.List()))
+	}
 	mux.Handle("/api/", httpx.Handler(s.cfg.Logger, func(http.ResponseWriter, *http.Request) error {
 		return &httpx.Error{Status: http.StatusNotFound, Code: "unknown_request", Message: "There is no such request."}
 	}))
@@ -43,10 +46,12 @@ type granted struct {
 	Grant   string     `json:"grant"`
 	Seats   int        `json:"seats"`   // how many receivers a host admits, or members a room has
 	Expires int64      `json:"expires"` // Unix seconds
+	Regions []Region   `json:"regions,omitempty"`
 }
 
-func (s *Signaling) grant(session string, role token.Role, expires time.Time) (granted, error) {
-	g := token.Grant{Session: session, Peer: token.NewPeer(), Role: role, Expires: expires}
+func (s *Signaling) grant(session string, role token.Role, home int, expires time.Time) (granted, error) {
+	regions := s.cfg.Regions.from(home)
+	g := token.Grant{Session: session, Peer: token.NewPeer(), Role: role, Regions: names(regions), Expires: expires}
 	text, err := s.cfg.Signer.SignGrant(g)
 	if err != nil {
 		return granted{}, err
@@ -55,7 +60,7 @@ func (s *Signaling) grant(session string, role token.Role, expires time.Time) (g
 	if role == token.Member {
 		seats = s.cfg.Members
 	}
-	return granted{Session: session, Peer: g.Peer, Role: role, Grant: text, Seats: seats, Expires: expires.Unix()}, nil
+	return granted{Session: session, Peer: g.Peer, Role: role, Grant: text, Seats: seats, Expires: expires.Unix(), Regions: regions}, nil
 }
 
 func (s *Signaling) create(w http.ResponseWriter, r *http.Request) error {
@@ -74,11 +79,12 @@ func (s *Signaling) create(w http.ResponseWriter, r *http.Request) error {
 	}
 	expires := s.cfg.Now().Add(s.cfg.Lifetime).Truncate(time.Second)
 	maker, _ := kind.Roles()
-	g, err := s.grant(token.NewSession(), maker, expires)
+	home := s.cfg.Regions.home()
+	g, err := s.grant(token.NewSession(), maker, home, expires)
 	if err != nil {
 		return err
 	}
-	invite, err := s.cfg.Signer.SignInvite(token.Invite{Session: g.Session, Kind: kind, Expires: expires})
+	invite, err := s.cfg.Signer.SignInvite(token.Invite{Session: g.Session, Kind: kind, Home: home, Expires: expires})
 	if err != nil {
 		return err
 	}
@@ -126,7 +132,7 @@ func (s *Signaling) join(w http.ResponseWriter, r *http.Request) error {
 		return &httpx.Error{Status: http.StatusConflict, Code: "other_kind", Message: "This link is for another page: links to chats open at /chat, links to files at /."}
 	}
 	_, joiner := kind.Roles()
-	g, err := s.grant(invite.Session, joiner, invite.Expires)
+	g, err := s.grant(invite.Session, joiner, invite.Home, invite.Expires)
 	if err != nil {
 		return err
 	}

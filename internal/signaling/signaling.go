@@ -78,6 +78,8 @@ type Config struct {
 	Guard *guard.Guard
 	// ClientAddr returns the address that a request came from; nil: not known.
 	ClientAddr func(*http.Request) netip.Addr
+	// Regions are those that share the signing key; none by default.
+	Regions Regions
 	// Stats counts what happens; nil: nothing is counted.
 	Stats  Stats
 	Logger *slog.Logger // default: discards
@@ -96,6 +98,9 @@ var _ realtime.Handler = (*Signaling)(nil)
 func New(cfg Config) (*Signaling, error) {
 	if cfg.Realtime == nil || cfg.ICE == nil || cfg.Relays == nil || cfg.Signer == nil || cfg.LinkBase == nil || cfg.Origin == nil {
 		return nil, errors.New("signaling: incomplete configuration")
+	}
+	if !checkRegions(cfg.Regions) {
+		return nil, errors.New("signaling: too many regions, or the own one is not among them")
 	}
 	if cfg.Lifetime <= 0 || cfg.Seats <= 0 || cfg.Members <= 0 {
 		return nil, errors.New("signaling: lifetime, seats and members must be positive")

@@ -47,10 +47,10 @@ const (
 // Known reports whether r is one of the roles.
 func (r Role) Known() bool { return r == Host || r == Guest || r == Member }
 
-// Kind is what a session is for. Its values are those of the invite's first byte.
+// Kind is what a session is for. Its values are those in the invite's first byte.
 type Kind uint8
 
-// The kinds.
+// The kinds; at most four bits.
 const (
 	Transfer Kind = 1 // a host sends files to guests
 	Room     Kind = 2 // members talk
@@ -68,14 +68,22 @@ func (k Kind) Roles() (maker, joiner Role) {
 type Invite struct {
 	Session string // base64url of 16 bytes, unpadded
 	Kind    Kind
+	Home    int // region that the session meets in, counted from 1; 0: it is not said
 	Expires time.Time
 }
+
+// MaxRegions is how many regions an invite can tell apart.
+const MaxRegions = 15
+
+// homeShift is where the region stands in the first byte, beside the kind.
+const homeShift = 4
 
 // Grant is what one peer may do: take part in a session, under an id, in a role.
 type Grant struct {
 	Session string
 	Peer    string // base64url of 8 bytes, unpadded
 	Role    Role
+	Regions []string // names of those that the session meets in, its home first; empty: there are none
 	Expires time.Time
 }
 
@@ -142,8 +150,11 @@ func (s *Signer) SignInvite(i Invite) (string, error) {
 	if i.Kind != Transfer && i.Kind != Room {
 		return "", fmt.Errorf("sign invite: kind %d is not known", i.Kind)
 	}
+	if i.Home < 0 || i.Home > MaxRegions {
+		return "", fmt.Errorf("sign invite: region %d is not 0 to %d", i.Home, MaxRegions)
+	}
 	b := make([]byte, 0, inviteBody+macSize)
-	b = append(b, byte(i.Kind))
+	b = append(b, byte(i.Home<<homeShift)|byte(i.Kind))
 	b = append(b, session...)
 	b = binary.BigEndian.AppendUint32(b, uint32(i.Expires.Unix()))
 	b = append(b, s.inviteMAC(b)...)
@@ -153,7 +164,11 @@ func (s *Signer) SignInvite(i Invite) (string, error) {
 // Invite checks the text of an invite: ErrInvalid before ErrExpired.
 func (s *Signer) Invite(text string, now time.Time) (Invite, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(b) != inviteBody+macSize || (Kind(b[0]) != Transfer && Kind(b[0]) != Room) {
+	if err != nil || len(b) != inviteBody+macSize {
+		return Invite{}, ErrInvalid
+	}
+	kind, home := Kind(b[0]&(1<<homeShift-1)), int(b[0]>>homeShift)
+	if kind != Transfer && kind != Room {
 		return Invite{}, ErrInvalid
 	}
 	if !hmac.Equal(b[inviteBody:], s.inviteMAC(b[:inviteBody])) {
@@ -161,7 +176,8 @@ func (s *Signer) Invite(text string, now time.Time) (Invite, error) {
 	}
 	i := Invite{
 		Session: base64.RawURLEncoding.EncodeToString(b[1 : 1+sessionSize]),
-		Kind:    Kind(b[0]),
+		Kind:    kind,
+		Home:    home,
 		Expires: time.Unix(int64(binary.BigEndian.Uint32(b[1+sessionSize:])), 0),
 	}
 	if !now.Before(i.Expires) {
@@ -177,8 +193,9 @@ func (s *Signer) inviteMAC(body []byte) []byte {
 }
 
 type grantClaims struct {
-	Session string `json:"sid"`
-	Role    Role   `json:"role"`
+	Session string   `json:"sid"`
+	Role    Role     `json:"role"`
+	Regions []string `json:"rgn,omitempty"`
 	jwt.RegisteredClaims
 }
 
@@ -187,6 +204,7 @@ func (s *Signer) SignGrant(g Grant) (string, error) {
 	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, grantClaims{
 		Session: g.Session,
 		Role:    g.Role,
+		Regions: g.Regions,
 		RegisteredClaims: jwt.RegisteredClaims{
 			Audience:  jwt.ClaimStrings{grantAudience},
 			Subject:   g.Peer,
@@ -214,7 +232,7 @@ func (s *Signer) Grant(text string, now time.Time) (Grant, error) {
 	case err != nil:
 		return Grant{}, ErrInvalid
 	}
-	g := Grant{Session: c.Session, Peer: c.Subject, Role: c.Role, Expires: c.ExpiresAt.Time}
+	g := Grant{Session: c.Session, Peer: c.Subject, Role: c.Role, Regions: c.Regions, Expires: c.ExpiresAt.Time}
 	if g.Session == "" || g.Peer == "" || !g.Role.Known() {
 		return Grant{}, ErrInvalid
 	}

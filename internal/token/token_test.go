@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -113,7 +114,7 @@ func TestGrant(t *testing.T) {
 		t.Errorf("expires %v, want %v", got.Expires, want.Expires)
 	}
 	got.Expires = want.Expires
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if _, err := s.Grant(text, want.Expires.Add(time.Second)); !errors.Is(err, ErrExpired) {
