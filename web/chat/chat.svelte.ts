@@ -9,7 +9,8 @@ import type { Mark } from '../lib/chat/mark';
 import type { Member, MemberState } from '../lib/chat/member';
 import { randomBytes } from '../lib/crypto';
 import type { Path } from '../lib/path';
-import { Guard, connector, onPage } from '../send/page';
+import type { Finder } from '../lib/place';
+import { Guard, connector, onPage, regions } from '../send/page';
 import { describe, problems, relayProblem, type Problem } from '../send/problems.svelte';
 import { Ticker } from '../send/ticker';
 import { FileShelf } from './files.svelte';
@@ -103,7 +104,9 @@ export class Chat {
       return;
     }
     const known = recall(fragment?.invite);
-    if (known && fragment) this.#open(known, fragment.secret, location.href);
+    if (!known || !fragment) return;
+    this.step = 'joining';
+    regions.then((finder) => this.#open(known, fragment.secret, location.href, finder)).catch(problems.report);
   }
 
   /** Makes a room, or joins the one of the link. */
@@ -115,18 +118,19 @@ export class Chat {
     try {
       const seed = randomBytes(seedSize);
       const room = { entries: [], pins: [], members: [] };
+      const finder = await regions;
       const fragment = parseFragment(location.hash);
       if (fragment) {
-        const member = await joinSession(fragment.invite, 'room');
-        this.#open({ invite: fragment.invite, member, seed, name, room }, fragment.secret, location.href);
+        const member = await finder.join(fragment.invite, (server) => joinSession(fragment.invite, 'room', server));
+        this.#open({ invite: fragment.invite, member, seed, name, room }, fragment.secret, location.href, finder);
         return;
       }
-      const { invite, base, ...member } = await createSession('room');
+      const { invite, base, ...member } = await finder.create((server) => createSession('room', server));
       const secret = randomBytes(secretSize);
       const hash = `#${invite}.${toBase64Url(secret)}`;
       // The address is the link, so that loading it again leads here again.
       history.replaceState(null, '', location.pathname + location.search + hash);
-      this.#open({ invite, member, seed, name, room }, secret, `${base.replace(/\/+$/, '')}/chat${hash}`);
+      this.#open({ invite, member, seed, name, room }, secret, `${base.replace(/\/+$/, '')}/chat${hash}`, finder);
     } catch (error) {
       this.problem = describeLink(error);
       this.step = 'enter';
@@ -148,8 +152,9 @@ export class Chat {
     forget();
   }
 
-  #open(known: Remembered, secret: Bytes, link: string): void {
+  #open(known: Remembered, secret: Bytes, link: string, finder: Finder): void {
     const { member, seed, name } = known;
+    const place = finder.place(member, true);
     const room: Room = new Room({
       session: member.session,
       peer: member.peer,
@@ -157,7 +162,7 @@ export class Chat {
       identity: identityOf(seed),
       name,
       seats: member.seats,
-      connect: this.direct ? connector(member.grant) : undefined,
+      connect: this.direct ? connector(member.grant, place) : undefined,
       changed: this.#ticker.request,
       heard: (entry) => this.#heard(entry),
       refused: ({ fatal, code }) => this.#refused(fatal, code, member),
@@ -167,12 +172,12 @@ export class Chat {
       failed: this.#failed,
       saved: known.room,
     });
-    const hub = new RoomHub(member.grant, room);
+    const hub = new RoomHub(member.grant, room, place);
     room.signaling = hub;
     this.#room = room;
     this.#hub = hub;
     this.#remembered = () => ({ ...known, room: room.save() });
-    this.files.open(room, this.direct ? connector(member.grant) : undefined, this.#failed);
+    this.files.open(room, this.direct ? connector(member.grant, place) : undefined, this.#failed);
     this.name = name;
     this.mark = room.mark;
     this.seats = member.seats;

@@ -4,6 +4,7 @@
  */
 import { fromBase64Url, toBase64Url, type Bytes } from '../lib/bytes';
 import { isCount, isRecord } from '../lib/protocol';
+import { parseRegions } from '../lib/place';
 import type { Membership } from '../lib/api';
 import type { SavedRoom } from '../lib/chat/room';
 
@@ -28,7 +29,8 @@ export function recall(invite: string | undefined): Remembered | undefined {
     const seed = typeof v.seed === 'string' ? fromBase64Url(v.seed) : undefined;
     const member = v.member as unknown as Membership;
     if (seed?.length !== seedSize || !isCount(member.expires) || member.expires * 1000 < Date.now()) return undefined;
-    return { invite, member, seed, name: v.name, room: v.room as unknown as SavedRoom } as Remembered;
+    const home = { regions: parseRegions(member.regions), server: typeof member.server === 'string' ? member.server : '' };
+    return { invite, member: { ...member, ...home }, seed, name: v.name, room: v.room as unknown as SavedRoom } as Remembered;
   } catch {
     return undefined; // no storage in this window, or it is full of something else
   }

@@ -36,6 +36,8 @@ const tellAfterMs = 1500;
 /** What a wait is worth it to do for them, in seconds, and how often. */
 const waitAtMost = 60;
 const triesAtMost = 6;
+/** A region that does not answer is given up, as there are others. */
+const answerWithinMs = 8000;
 
 /** Delays of all requests of this page, so that one place can show them. */
 class Delays {
@@ -115,7 +117,7 @@ async function ask(path: string, body: object, grant: string | undefined, signal
   let response: Response;
   let answer: unknown;
   try {
-    response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body), signal });
+    response = await soon(path, fetch(path, { method: 'POST', headers, body: JSON.stringify(body), signal }));
     answer = await response.json();
   } catch {
     signal.throwIfAborted();
@@ -123,6 +125,16 @@ async function ask(path: string, body: object, grant: string | undefined, signal
   }
   if (!isRecord(answer)) throw new ApiError('bad_answer', 'the server gave an answer that makes no sense', response.status);
   return { response, answer };
+}
+
+/** Bounds the wait for one of several regions; the page's own server has all the time that it wants. */
+function soon<T>(path: string, answer: Promise<T>): Promise<T> {
+  if (path.startsWith('/')) return answer;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('no answer')), answerWithinMs);
+  });
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
 
 function refusal(response: Response, answer: Record<string, unknown>): ApiError {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { RegionPlace, failAfterMs } from './regions';
 import { HubSignaling, Seen, parseSignal, retryDelayMs, type SignalHandler } from './signaling';
 
 /** A connection whose far end the test is. */
@@ -6,6 +7,7 @@ class FakeHub {
   handlers = new Map<string, (event: unknown) => void>();
   invoked: string[] = [];
   stopped = false;
+  url = '';
   /** What invocations lead to. */
   answer: () => Promise<void> = () => Promise.resolve();
   #closed: () => void = () => {};
@@ -16,7 +18,9 @@ class FakeHub {
   onclose(handler: () => void): void {
     this.#closed = handler;
   }
-  async start(): Promise<void> {}
+  async start(): Promise<void> {
+    if (dead.has(this.url)) throw new Error('no answer');
+  }
   invoke(method: string): Promise<void> {
     this.invoked.push(method);
     return this.answer();
@@ -31,10 +35,18 @@ class FakeHub {
 }
 
 const hubs = vi.hoisted(() => [] as unknown[]) as FakeHub[];
+/** URLs that nobody answers at. */
+const dead = new Set<string>();
 vi.mock('@microsoft/signalr', () => ({
   LogLevel: { None: 6 },
+  DefaultHttpClient: class {},
+  HttpError: class extends Error {},
+  HttpResponse: class {},
+  NullLogger: {},
   HubConnectionBuilder: class {
-    withUrl(): this {
+    #url = '';
+    withUrl(url: string): this {
+      this.#url = url;
       return this;
     }
     configureLogging(): this {
@@ -42,6 +54,7 @@ vi.mock('@microsoft/signalr', () => ({
     }
     build(): FakeHub {
       hubs.push(new FakeHub());
+      hubs[hubs.length - 1]!.url = this.#url;
       return hubs[hubs.length - 1]!;
     }
   },
@@ -130,6 +143,29 @@ describe('a check', () => {
     await pass(10_000);
     expect(hubs.length).toBe(1);
   });
+});
+
+test('a region that is gone is left for the next one', async () => {
+  vi.useFakeTimers();
+  hubs.length = 0;
+  const said: string[] = [];
+  const nothing = () => {};
+  const handler = { connected: () => void said.push('connected'), disconnected: () => void said.push('disconnected'), hello: nothing, signal: nothing, left: nothing, relay: nothing, restart: nothing, spent: nothing, refused: nothing };
+  const regions = ['eu', 'na'].map((name) => ({ name, url: `https://${name}` }));
+  const signaling = new HubSignaling('grant', handler, undefined, new RegionPlace({ peer: 'me', regions, server: 'https://eu' }, false));
+  const running = signaling.run();
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(hubs.map(({ url }) => url)).toEqual(['https://eu/api']);
+  dead.add('https://eu/api');
+  hubs[0]!.close();
+  await vi.advanceTimersByTimeAsync(2 * failAfterMs);
+  expect(hubs.map(({ url }) => url)).toEqual(['https://eu/api', 'https://na/api']);
+  expect(said).toEqual(['connected', 'disconnected', 'connected']);
+  await signaling.close();
+  await running;
+  expect(vi.getTimerCount()).toBe(0);
+  dead.clear();
+  vi.useRealTimers();
 });
 
 test.each([

@@ -7,6 +7,7 @@ import { ApiError, negotiate } from './api';
 import type { Role } from './binding';
 import { parseServers } from './lazy-relay';
 import { isCount, isReason, isRecord, type Reason } from './protocol';
+import { ownPlace, type Place } from './place';
 
 /** Of who sent a message: a transfer's host or guest, or a room's member. */
 export type PeerRole = Role | 'member';
@@ -57,6 +58,8 @@ export interface Signaling {
 
 /** How long an answer to a check may take. */
 const checkMs = 4000;
+/** How long making a connection may take where there is another region. */
+const startWithinMs = 20_000;
 const firstRetryMs = 250;
 const lastRetryMs = 8000;
 const seenAtMost = 1024;
@@ -133,9 +136,10 @@ class PatientClient extends DefaultHttpClient {
   }
 
   override async send(request: HttpRequest): Promise<HttpResponse> {
-    if (!/^(https?:\/\/[^/]+)?\/api\/negotiate(\?|$)/.test(request.url ?? '')) return super.send(request);
+    const ours = /^(https?:\/\/[^/]+)?\/api\/negotiate(\?|$)/.exec(request.url ?? '');
+    if (!ours) return super.send(request);
     try {
-      return new HttpResponse(200, 'OK', JSON.stringify(await negotiate(this.grant, this.signal)));
+      return new HttpResponse(200, 'OK', JSON.stringify(await negotiate(this.grant, this.signal, ours[1])));
     } catch (error) {
       throw error instanceof ApiError ? new HttpError(error.message, error.status) : error;
     }
@@ -144,6 +148,8 @@ class PatientClient extends DefaultHttpClient {
 
 export class HubSignaling implements Signaling {
   #hub: HubConnection;
+  /** Where it leads to. */
+  #base = '';
   #check: ReturnType<typeof setTimeout> | undefined;
   /** Signals are numbered from the next one; a peer whose page is loaded again goes on above what it had. */
   protected readonly numbersFrom: number = 0;
@@ -160,6 +166,7 @@ export class HubSignaling implements Signaling {
     private readonly handler: SignalHandler,
     /** Where a relay should rather be. */
     private readonly region?: string,
+    private readonly place: Place = ownPlace,
     /** Other events, by their targets. */
     private readonly others: Record<string, (event: unknown) => void> = {},
   ) {
@@ -167,10 +174,16 @@ export class HubSignaling implements Signaling {
   }
 
   #build(): HubConnection {
-    const { handler } = this;
-    const hub = new HubConnectionBuilder().withUrl('/api', { accessTokenFactory: () => this.grant, httpClient: new PatientClient(this.grant, this.#end.signal) }).configureLogging(LogLevel.None).build();
+    const { handler, place } = this;
+    this.#base = place.base;
+    const hub = new HubConnectionBuilder().withUrl(`${place.base}/api`, { accessTokenFactory: () => this.grant, httpClient: new PatientClient(this.grant, this.#end.signal) }).configureLogging(LogLevel.None).build();
     // One that was abandoned has nothing to say any more.
-    const on = (target: string, then: (event: unknown) => void): void => hub.on(target, (event: unknown) => void (hub === this.#hub && then(event)));
+    const on = (target: string, then: (event: unknown) => void): void =>
+      hub.on(target, (event: unknown) => {
+        if (hub !== this.#hub) return;
+        if (isRecord(event) && typeof event.from === 'string' && target !== 'left') place.met(event.from);
+        then(event);
+      });
     on('hello', (event) => {
       const s = sender(event);
       if (s) handler.hello(s.from, s.role);
@@ -211,7 +224,7 @@ export class HubSignaling implements Signaling {
   async run(): Promise<void> {
     for (let retries = 0; !this.#closed; retries++) {
       try {
-        await this.#hub.start();
+        await this.#start();
         retries = -1;
         await this.#whileUp();
       } catch (error) {
@@ -219,17 +232,34 @@ export class HubSignaling implements Signaling {
           this.handler.refused({ fatal: true, code: 'bad_grant' });
           return;
         }
+        this.place.failed();
       }
-      if (!this.#closed) await this.#pause(retryDelayMs(Math.max(0, retries)));
+      if (!this.#closed) await this.#pause(retryDelayMs(Math.min(Math.max(0, retries), this.place.several ? 3 : Infinity)));
     }
+  }
+
+  async #start(): Promise<void> {
+    if (this.#base !== this.place.base) this.#renew();
+    this.place.trying();
+    if (!this.place.several) return this.#hub.start();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        this.#renew();
+        reject(new Error('no connection'));
+      }, startWithinMs);
+    });
+    await Promise.race([this.#hub.start(), late]).finally(() => clearTimeout(timer));
   }
 
   async #whileUp(): Promise<void> {
     const down = this.#woken();
     this.#up = true;
+    this.place.up(() => this.#abandon());
     this.handler.connected();
     await down;
     this.#up = false;
+    this.place.down();
     this.#unchecked();
     this.handler.disconnected();
   }
@@ -242,6 +272,7 @@ export class HubSignaling implements Signaling {
     const answered = (): void => {
       if (this.#check === timer) this.#unchecked();
     };
+    this.place.asked();
     hub.invoke('hello', { n: ++this.#hellos }).then(answered, answered); // a refusal is an answer, too
   }
 
@@ -252,16 +283,22 @@ export class HubSignaling implements Signaling {
 
   /** The connection is dead, which it would notice much later only: begins another. */
   #abandon(): void {
+    this.#renew();
+    this.#unchecked();
+    this.#wake();
+  }
+
+  #renew(): void {
     const old = this.#hub;
     this.#hub = this.#build();
-    this.#check = undefined;
     old.stop().catch(() => {}); // fails in its own time
-    this.#wake();
   }
 
   /** The network is said to be back: don't wait for the next try. */
   retryNow(): void {
-    if (!this.#up) this.#wake();
+    if (this.#up) return;
+    this.place.renewed();
+    this.#wake();
   }
 
   async close(): Promise<void> {
@@ -274,6 +311,7 @@ export class HubSignaling implements Signaling {
   }
 
   hello(): void {
+    if (this.#up) this.place.asked();
     this.invoke('hello', { n: ++this.#hellos });
   }
 

@@ -1,12 +1,16 @@
 /** What both pages do with the browser around them: connections, wake lock, the question before leaving. */
 import { IceServers } from '../lib/api';
+import { findRegions, type Place } from '../lib/place';
 
 /** The page's query parameters; they stay in its address. */
 export const query = new URLSearchParams(location.search);
 
+/** The regions that there are; asked for at once, so that they are known when they are needed. */
+export const regions = findRegions();
+
 /** Makes connections with fresh ICE servers. `relay=only` forbids the direct path. */
-export function connector(grant: string): () => Promise<RTCPeerConnection> {
-  const servers = new IceServers(grant);
+export function connector(grant: string, place: Place): () => Promise<RTCPeerConnection> {
+  const servers = new IceServers(grant, () => place.base);
   const relayOnly = query.get('relay') === 'only';
   return async () => new RTCPeerConnection({ iceServers: await servers.get(), iceTransportPolicy: relayOnly ? 'relay' : 'all' });
 }

@@ -6,11 +6,12 @@ import { GuestSession, type GuestStage } from '../lib/guest';
 import type { Path } from '../lib/path';
 import type { FileEntry } from '../lib/protocol';
 import { Rate } from '../lib/rate';
+import type { Place } from '../lib/place';
 import { GuestReporter } from '../lib/report';
 import type { ReceivingPhase } from '../lib/receiving';
 import { HubSignaling } from '../lib/signaling';
 import type { Ending } from '../lib/transfer';
-import { Guard, connector, onPage, query, preferredRegion } from './page';
+import { Guard, connector, onPage, query, preferredRegion, regions } from './page';
 import { describe, messageProblem, problems, relayProblem, type Problem } from './problems.svelte';
 import { findAbilities, openSink, type Abilities } from './sinks/choose';
 import { Ticker } from './ticker';
@@ -63,7 +64,9 @@ export class Receiver {
     }
     for (let wait = retryJoinMs; ; ) {
       try {
-        this.#open(await joinSession(link.invite), link.secret);
+        const finder = await regions;
+        const member = await finder.join(link.invite, (server) => joinSession(link.invite, undefined, server));
+        this.#open(member, link.secret, finder.place(member, true));
         return;
       } catch (error) {
         this.problem = describe(error);
@@ -105,7 +108,7 @@ export class Receiver {
     this.stage = 'refused';
   }
 
-  #open(member: Membership, secret: Bytes): void {
+  #open(member: Membership, secret: Bytes, place: Place): void {
     this.problem = undefined;
     const signaling = new HubSignaling(member.grant, {
       connected: () => {
@@ -126,20 +129,20 @@ export class Receiver {
         else if (code.startsWith('relay_')) this.problem = relayProblem(code) ?? this.problem;
         else this.problem = messageProblem(code, 'Reload the page to try again.');
       },
-    }, preferredRegion());
+    }, preferredRegion(), place);
     const session = new GuestSession({
       session: member.session,
       peer: member.peer,
       secret,
       sha256: bestSha256(),
       signaling,
-      connect: connector(member.grant),
+      connect: connector(member.grant, place),
       changed: this.#ticker.request,
       failed: problems.report,
     });
     this.#session = session;
     this.stage = session.stage;
-    this.#reporter = new GuestReporter((report) => sendReport(report, member.grant));
+    this.#reporter = new GuestReporter((report) => sendReport(report, member.grant, place.base));
     onPage(
       () => {
         this.#reporter?.leave();

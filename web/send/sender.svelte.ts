@@ -7,10 +7,11 @@ import { safeNames } from '../lib/names';
 import type { Path } from '../lib/path';
 import { maxFiles } from '../lib/protocol';
 import { Rate } from '../lib/rate';
+import type { Place } from '../lib/place';
 import { HostReporter } from '../lib/report';
 import type { SourceFile } from '../lib/sending';
 import { HubSignaling } from '../lib/signaling';
-import { Guard, connector, onPage, preferredRegion } from './page';
+import { Guard, connector, onPage, preferredRegion, regions } from './page';
 import { describe, messageProblem, problems, relayProblem, type Problem } from './problems.svelte';
 import { Ticker } from './ticker';
 
@@ -68,7 +69,9 @@ export class Sender {
     try {
       const names = safeNames(picked.map((file) => file.name));
       const files = picked.map((file, i) => source(file, names[i]!));
-      this.#open(files, await createSession());
+      const finder = await regions;
+      const member = await finder.create((server) => createSession(undefined, server));
+      this.#open(files, member, finder.place(member, false));
     } catch (error) {
       this.problem = describe(error);
       this.step = 'pick';
@@ -83,9 +86,9 @@ export class Sender {
     this.problem = problem;
   }
 
-  #open(files: SourceFile[], member: HostMembership): void {
+  #open(files: SourceFile[], member: HostMembership, place: Place): void {
     const secret = randomBytes(16);
-    const reporter = new HostReporter((report) => sendReport(report, member.grant));
+    const reporter = new HostReporter((report) => sendReport(report, member.grant, place.base));
     const signaling = new HubSignaling(member.grant, {
       connected: () => {
         this.online = true;
@@ -107,7 +110,7 @@ export class Sender {
           ? { title: 'The link has expired.', text: 'Running transfers go on. Reload this page and choose the files again for a new link.' }
           : messageProblem(code, 'If a receiver cannot connect, reload this page and share the new link.');
       },
-    }, preferredRegion());
+    }, preferredRegion(), place);
     const session = new HostSession({
       session: member.session,
       peer: member.peer,
@@ -116,7 +119,7 @@ export class Sender {
       files,
       sha256: bestSha256(),
       signaling,
-      connect: connector(member.grant),
+      connect: connector(member.grant, place),
       changed: this.#ticker.request,
       failed: problems.report,
     });

@@ -1,6 +1,7 @@
 /** The signaling connection of a room's member: that of a transfer's peers, and a way for what is sealed. */
 import { fromBase64Url, toBase64Url, type Bytes } from '../bytes';
 import { isRecord } from '../protocol';
+import type { Place } from '../place';
 import { HubSignaling, type SignalHandler, type Signaling } from '../signaling';
 import { maxFrame } from './seal';
 
@@ -17,8 +18,8 @@ export interface RoomSignaling extends Signaling {
 export class RoomHub extends HubSignaling implements RoomSignaling {
   protected override readonly numbersFrom = Date.now();
 
-  constructor(grant: string, handler: RoomHandler) {
-    super(grant, handler, undefined, {
+  constructor(grant: string, handler: RoomHandler, place?: Place) {
+    super(grant, handler, undefined, place, {
       sealed: (event) => {
         if (!isRecord(event) || typeof event.from !== 'string' || typeof event.box !== 'string' || event.box.length > maxFrame * 1.5) return;
         const frame = fromBase64Url(event.box);
