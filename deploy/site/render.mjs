@@ -63,7 +63,7 @@ async function main() {
   await rm(join(out, '.vite'), { recursive: true, force: true });
   const json = (value) => `${JSON.stringify(value, null, 2)}\n`;
   await writeFile(join(out, 'staticwebapp.config.json'), json(regions.length > 0 ? rules(config, regions) : config));
-  if (regions.length > 0) await writeFile(join(out, 'regions.json'), json(regions.map(({ name, api }) => ({ name, api }))));
+  if (regions.length > 0) await writeFile(join(out, 'regions.json'), json({ regions: regions.map(({ name, api }) => ({ name, url: api })) }));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -116,8 +116,8 @@ func TestSiteWithRegions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var list []map[string]string
-	if err := json.Unmarshal(data, &list); err != nil || len(list) != 2 || list[0]["api"] != "https://func-causewaytsteu.azurewebsites.net" || list[1]["name"] != "us" {
+	var file struct{ Regions []map[string]string }
+	if err := json.Unmarshal(data, &file); err != nil || len(file.Regions) != 2 || file.Regions[0]["url"] != "https://func-causewaytsteu.azurewebsites.net" || file.Regions[1]["name"] != "us" {
 		t.Errorf("regions.json: %v %s", err, data)
 	}
 	for _, gone := range []string{".gitignore", ".vite"} {
