@@ -225,9 +225,6 @@ func (c *Config) Validate() error {
 	if c.DrainTimeout < 0 {
 		bad("drain_timeout", "must not be negative")
 	}
-	if c.SigningKey != "" && !strings.Contains(c.SigningKey, ":") {
-		bad("signing_key", "is a secret itself; give a reference such as env:NAME or file:/path")
-	}
 	unresolved(c, bad)
 	c.Service.validate(bad)
 	c.Azure.validate(bad)

@@ -39,8 +39,12 @@ func (p *Places) Origins() (list []string) {
 	return list
 }
 
-// validate reports what is wrong, by bad(key, …). signingKey is the setting.
+// validate reports what is wrong, by bad(key, …). signingKey is the setting,
+// which regions share.
 func (p *Places) validate(bad func(key, format string, args ...any), signingKey string) {
+	if signingKey != "" && !strings.Contains(signingKey, ":") {
+		bad("signing_key", "is a secret itself; give a reference such as env:NAME or file:/path")
+	}
 	if len(p.Regions) == 0 {
 		if p.Region != "" {
 			bad("region", "says which of regions this one is, and there are none")
