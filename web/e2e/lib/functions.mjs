@@ -24,7 +24,7 @@ export function setRealtimeOf(origin, service) {
   realtime.set(origin, service);
 }
 
-async function freePort(host) {
+export async function freePort(host) {
   const server = createServer();
   await new Promise((resolve, reject) => server.once('error', reject).listen(0, host, resolve));
   const { port } = server.address();
@@ -45,7 +45,7 @@ async function startNode(dataDir, listen, args) {
 }
 
 /** The folder that would be deployed, made of the package; once for a directory of tests. */
-function deployed(dir) {
+export function deployed(dir) {
   mkdirSync(dir, { recursive: true });
   execFileSync(binary, ['package', join(dir, 'functions.zip')]);
   execFileSync('python3', ['-m', 'zipfile', '-e', join(dir, 'functions.zip'), join(dir, 'app')]);

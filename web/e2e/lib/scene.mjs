@@ -32,6 +32,8 @@ async function sharedChromium() {
 export class Scene {
   servers = [];
   peers = [];
+  /** hosts of further servers that pages may talk to */
+  origins = [];
   #closers = [];
   #allowed = [];
   #private = new Set();
@@ -146,7 +148,7 @@ export class Scene {
   #checkOrigins() {
     for (const { name, requests, page } of this.peers) {
       const { host, origin } = new URL(page.url());
-      const own = [host, ...(realtimeOf(origin) ? [new URL(realtimeOf(origin)).host] : [])];
+      const own = [host, ...this.origins, ...(realtimeOf(origin) ? [new URL(realtimeOf(origin)).host] : [])];
       const others = requests.map(({ url }) => url).filter((url) => !/^(blob|data):/.test(url) && !own.includes(new URL(url).host));
       assert.deepEqual(others, [], `${name}: requests to others`);
     }
