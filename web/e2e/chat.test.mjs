@@ -1,5 +1,6 @@
 // The chat, as people use it: in two and three browsers, by every way there is.
 import assert from 'node:assert/strict';
+import { axe } from './lib/axe.mjs';
 import { until } from './lib/conditions.mjs';
 import { scenario } from './lib/scenario.mjs';
 import { Talk, withoutWebRTC } from './lib/talk.mjs';
@@ -158,4 +159,42 @@ scenario('links that lead nowhere say why', async (scene) => {
   await other.id('enter').click();
   assert.match(await other.errorText(), /for files/);
   await until('nobody is in the room', async () => (await ada.people()).length === 0);
+});
+
+scenario('the chat passes axe-core in each of its states, light and dark, and is used by keyboard alone', async (scene) => {
+  const server = await scene.serve();
+  const [a, b] = [await scene.page('ada'), await scene.page('bob')];
+  const clean = async ({ page }) => {
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme });
+      await axe(page);
+    }
+  };
+  await a.page.goto(`${server.origin}/chat`);
+  await a.shown('name');
+  await clean(a);
+  await a.page.keyboard.type('Ada'); // the field has the focus
+  await a.page.keyboard.press('Enter');
+  await a.shown('message');
+  const ada = new Talk(a);
+  ada.link = a.link = await a.readLink();
+  await a.page.keyboard.type('first line');
+  await a.page.keyboard.press('Shift+Enter');
+  await a.page.keyboard.type('second line');
+  await a.page.keyboard.press('Enter');
+  await ada.seesOnly('first line\nsecond line');
+  await clean(a);
+  const bob = await Talk.join(b, ada.link, 'Bob');
+  await ada.reaches('Bob', /direct|server/);
+  await bob.say('hello');
+  await ada.sees('hello');
+  const file = await scene.file('a.txt', 10);
+  await b.id('files').setInputFiles([file.path]);
+  await a.shown('receive');
+  const log = a.id('log');
+  assert.deepEqual([await log.getAttribute('role'), await log.getAttribute('aria-live'), await log.getAttribute('tabindex')], ['log', 'polite', '0']);
+  await Promise.all([clean(a), clean(b)]);
+  await a.id('leave').click();
+  await a.says(/You have left/);
+  await clean(a);
 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { makeFile } from './lib/files.mjs';
 import { slowWrites, stubPickers } from './lib/pickers.mjs';
 import { Scene, closeShared } from './lib/scene.mjs';
+import { Talk } from './lib/talk.mjs';
 
 const [dir, ...only] = process.argv.slice(2);
 if (!dir) {
@@ -66,6 +67,48 @@ const states = {
     await receiver.visit(`${server.origin}/#${'A'.repeat(50)}.${'A'.repeat(22)}`);
     await receiver.errorText();
     return { 'receiver-unknown-link': receiver };
+  },
+  async 'chat-enter'({ page, server }) {
+    const peer = await page('enter');
+    await peer.page.goto(`${server.origin}/chat`);
+    await peer.shown('name');
+    return { 'chat-enter': peer };
+  },
+  async 'chat-alone'({ page, server }) {
+    const ada = await Talk.start(await page('ada'), server.origin, 'Ada Lovelace');
+    await ada.say('Is anybody there?');
+    await ada.peer.shown('qr');
+    return { 'chat-alone': ada.peer };
+  },
+  async 'chat-talk'({ page, server, files }) {
+    const ada = await Talk.start(await page('ada'), server.origin, 'Ada Lovelace');
+    const bob = await Talk.join(await page('bob'), ada.link, 'Bob');
+    await ada.reaches('Bob', /direct/);
+    await ada.say('The heron is back. It stands where the old causeway begins, and looks as if it had never been away.');
+    await bob.sees(...(await ada.texts()));
+    await bob.say('Pictures, please!');
+    await bob.say('And the list of what to bring:\n- boots\n- a rope');
+    await ada.sees('Pictures, please!');
+    await ada.peer.id('files').setInputFiles(files.slice(1).map((f) => f.path));
+    await bob.peer.shown('receive');
+    await bob.peer.id('message').pressSequentially('It is');
+    await ada.peer.says(/Bob is writing/);
+    for (const one of [ada, bob]) await one.page.locator('details.share').evaluate((details) => details.removeAttribute('open'));
+    await bob.page.getByTestId('people').evaluate((details) => details.removeAttribute('open'));
+    return { 'chat-people': ada.peer, 'chat-talk': bob.peer };
+  },
+  async 'chat-left'({ page, server }) {
+    const ada = await Talk.start(await page('ada'), server.origin, 'Ada');
+    await ada.people();
+    await ada.peer.id('leave').click();
+    await ada.peer.says(/You have left/);
+    return { 'chat-left': ada.peer };
+  },
+  async 'chat-refused'({ page, server }) {
+    const peer = await page('refused');
+    await peer.page.goto(`${server.origin}/chat#short`);
+    await peer.errorText();
+    return { 'chat-refused': peer };
   },
 };
 
