@@ -193,7 +193,9 @@ func (a *App) openRelay(ctx context.Context, key []byte) (err error) {
 		return err
 	}
 	a.grants, err = grant.New(grant.Config{
+		Moved:      a.moved,
 		Relay:      a.relays,
+		Declare:    a.relays.Declare,
 		Grace:      a.cfg.RelayGrace,
 		Life:       max(a.cfg.RelayGrace, min(a.cfg.Lifetime, maxCredential)),
 		Logger:     a.log.With("part", "grants"),
@@ -220,6 +222,7 @@ func (a *App) newRelay(key []byte, logger *slog.Logger) (*relay.Server, error) {
 		GrantKey:     grantKey,
 		Policy:       policy.Policy{Level: level, Allow: a.cfg.PeerAllow, Deny: a.cfg.PeerDeny},
 		StrictSource: a.cfg.SourcePin == "strict",
+		Chunk:        max(64<<10, min(4<<20, int64(a.cfg.SessionBudget)/64)), // what others have leased is not missed
 		Ledger:       leases{a.ledger},
 		MinPort:      a.cfg.RelayPorts.First,
 		MaxPort:      a.cfg.RelayPorts.Last,

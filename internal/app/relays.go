@@ -144,6 +144,7 @@ func (r *relays) opened(req ice.Request, handle string) error {
 
 // refusal makes a spent budget known to package grant, as an answer that is final.
 func refusal(err error) error {
+	err = short(err)
 	if errors.Is(err, budget.ErrSpent) || errors.Is(err, grants.ErrSpent) {
 		return fmt.Errorf("%w: %w", grant.ErrSpent, err)
 	}

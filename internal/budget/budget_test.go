@@ -257,42 +257,6 @@ func TestPrice(t *testing.T) {
 	}
 }
 
-func TestDeclared(t *testing.T) {
-	l := open(t, Config{Session: Cap{Bytes: 1000 * mb}, Allowance: 5 * mb})
-	limit := func(id string) int64 { s, _ := l.Session(id); return s.Cap }
-	must(t, l.Open("a", Chain{Session: "s", Member: "host"}, 100*mb))
-	if got := limit("s"); got != 115*mb {
-		t.Errorf("one declared: %d", got)
-	}
-	must(t, l.Open("b", Chain{Session: "s", Member: "guest"}, 100*mb))
-	must(t, l.Open("b2", Chain{Session: "s", Member: "guest"}, 100*mb)) // a renewed credential is not another transfer
-	must(t, l.Open("c", Chain{Session: "s", Member: "silent"}, 0))
-	if got := limit("s"); got != 225*mb {
-		t.Errorf("two declared: %d", got)
-	}
-	must(t, l.Open("b", Chain{Session: "s", Member: "guest"}, 200*mb))
-	if got := limit("s"); got != 335*mb {
-		t.Errorf("a larger one later: %d", got)
-	}
-	// One member may spend it all, if only one side needs the relay.
-	if n, err := take(t, l, "a", 10*mb, 1<<40); n != 335*mb || !errors.Is(err, ErrSpent) {
-		t.Errorf("took %d: %v", n, err)
-	}
-	must(t, l.Open("d", Chain{Session: "s2", Member: "host"}, 1<<62))
-	if got := limit("s2"); got != 1000*mb {
-		t.Errorf("a declaration beyond the cap: %d", got)
-	}
-	// What is leased already is not taken back.
-	must(t, l.Open("e", Chain{Session: "s3", Member: "host"}, 0))
-	if n, err := l.Lease(t.Context(), "e", 300*mb); n != 300*mb || err != nil {
-		t.Fatal(n, err)
-	}
-	must(t, l.Open("e", Chain{Session: "s3", Member: "host"}, 10*mb))
-	if s, _ := l.Session("s3"); s.Cap != 300*mb || s.Left != 0 {
-		t.Errorf("%+v", s)
-	}
-}
-
 func TestOpen(t *testing.T) {
 	l := open(t, Config{Limits: Limits{Grants: 3, Sessions: 2, Members: 2}})
 	for _, c := range []Chain{{}, {Session: "s"}, {Member: "m"}} {

@@ -19,6 +19,13 @@
 // the host's own networks. Where money is capped and spent, nothing is leased any more, also
 // to those who would stay inside.
 //
+// A byte that stays inside is not known when it is leased, so this can't be told apart cheaply: the
+// lease is of the grant, and its packets go wherever the session's members are.
+//
+// A transfer whose size is declared may use all that the session may, and tightens that to its size; what can't pass
+// is refused when it is declared. Members for whom nothing was declared have a share each, so that none of them
+// uses up what is for all.
+//
 // # What outlives what
 //
 // Day and month are of UTC. They roll over to empty accounts; what is leased at midnight

@@ -33,7 +33,7 @@ type Chain struct {
 // Open makes the account of a credential. declared is the size of what the member is going
 // to transfer, in bytes; 0 if it doesn't say. What members declared tightens the
 // session's budget. A second Open for an open grant only adds to what is declared. It fails with ErrFull, with
-// ErrSpent if there is nothing to spend, and if the chain has no names.
+// ErrSpent if there is nothing to spend, with ErrShort (and ErrSpent) if there is less than was declared, and if the chain has no names.
 func (l *Ledger) Open(grantID string, c Chain, declared int64) error {
 	p, priced := l.cfg.Prices[c.Price]
 	switch {
@@ -52,6 +52,9 @@ func (l *Ledger) Open(grantID string, c Chain, declared int64) error {
 		if !g.closed.IsZero() || g.session.id != c.Session || g.member.id != c.Member || g.provider != c.Price {
 			return errors.New("open grant: it is open with another chain")
 		}
+		if err := l.fits(g.session, declared); err != nil {
+			return fmt.Errorf("open grant: %w", err)
+		}
 		l.declare(g.session, g.member, declared)
 		return nil
 	}
@@ -60,6 +63,10 @@ func (l *Ledger) Open(grantID string, c Chain, declared int64) error {
 		return fmt.Errorf("open grant: %w", err)
 	}
 	s, m := l.chain(c)
+	if err := l.fits(s, declared); err != nil {
+		l.forget(s, m, time.Now())
+		return fmt.Errorf("open grant: %w", err)
+	}
 	l.declare(s, m, declared)
 	g := &grant{account: newAccount(l.cfg.Credential.amount()), id: grantID, session: s, member: m, provider: c.Price, price: price(p)}
 	for level, a := range l.accounts(g) {
@@ -98,7 +105,7 @@ func (l *Ledger) chain(c Chain) (*session, *member) {
 	}
 	m := s.members[c.Member]
 	if m == nil {
-		m = &member{account: newAccount(l.memberLimit(s)), id: c.Member}
+		m = &member{account: newAccount(l.memberLimit(s, 0)), id: c.Member}
 		s.members[c.Member] = m
 	}
 	return s, m
@@ -119,12 +126,12 @@ func (l *Ledger) sessionLimit(s *session) amount {
 	return limit
 }
 
-// memberLimit is a share of what sessions may spend. It is not narrowed by what was declared, but
-// for the session's own limit: where only one side needs the relay, one member
-// spends it all.
-func (l *Ledger) memberLimit(s *session) amount {
+// memberLimit is a share of what sessions may spend, for members for whom no transfer was declared: so none of them
+// uses up what is for all. For the others it is all that the session may spend, which the declaration
+// narrows: where only one side needs the relay, one member spends it all.
+func (l *Ledger) memberLimit(s *session, declared int64) amount {
 	limit := s.limit
-	if s.daily != (Cap{}) {
+	if s.daily != (Cap{}) || declared > 0 {
 		return limit
 	}
 	limit.bytes = min(limit.bytes, portion(l.cfg.Session.Bytes, l.cfg.MemberShare))
@@ -165,8 +172,34 @@ func (l *Ledger) declare(s *session, m *member, size int64) {
 	}
 	s.resize(limit)
 	for _, m := range s.members {
-		m.resize(l.memberLimit(s))
+		m.resize(l.memberLimit(s, m.declared))
 	}
+}
+
+// Declare is a second Open for an open grant: it only adds to what is declared.
+func (l *Ledger) Declare(grantID string, declared int64) error {
+	l.mu.Lock()
+	g, ok := l.grants[grantID]
+	l.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("declare: %w", ErrUnknown)
+	}
+	return l.Open(grantID, Chain{Session: g.session.id, Member: g.member.id, Price: g.provider}, declared)
+}
+
+// fits says whether a transfer that is declared can pass, whatever others still take: what can't is refused at
+// once, rather than cut when most of it has been paid for.
+func (l *Ledger) fits(s *session, declared int64) error {
+	want := portion(declared, l.cfg.DeclaredPercent)
+	for level, a := range map[Level]account{
+		Session: {limit: l.sessionLimit(s), spent: s.spent}, Day: l.day, Month: l.month, // a session's own limit may be that of a smaller transfer
+	} {
+		if declared > 0 && want > a.limit.bytes-a.spent.bytes {
+			l.metrics.refuse(refusedSpent[level])
+			return fmt.Errorf("%s: %w (%w)", level, ErrShort, ErrSpent)
+		}
+	}
+	return nil
 }
 
 // accounts is the chain of g, by Level.

@@ -36,7 +36,7 @@ func (l *Ledger) rollSession(s *session) {
 	}
 	renew(&s.account, l.sessionLimit(s))
 	for _, m := range s.members {
-		renew(&m.account, l.memberLimit(s))
+		renew(&m.account, l.memberLimit(s, m.declared))
 	}
 }
 

@@ -23,8 +23,8 @@ type Budget struct {
 	SessionBudget  Size           `yaml:"budget_session" name:"budget-session" default:"4GiB" help:"Most bytes relayed for one session, such as 500MB, 4GiB or unlimited."`
 	DayBudget      Size           `yaml:"budget_day" name:"budget-day" default:"100GiB" help:"Most bytes relayed in a day (UTC)."`
 	MonthBudget    Size           `yaml:"budget_month" name:"budget-month" default:"1TiB" help:"Most bytes relayed in a month (UTC)."`
-	MemberShare    int            `yaml:"budget_member_share" name:"budget-member-share" default:"60" help:"Most of a session's bytes that one member may use, in percent."`
-	Allowance      Size           `yaml:"budget_allowance" name:"budget-allowance" default:"16MiB" help:"Bytes a session may use beyond 1.1 times what its members declared to transfer."`
+	MemberShare    int            `yaml:"budget_member_share" name:"budget-member-share" default:"60" help:"Most of a session's bytes that one member may use, in percent, where the size of what is sent was not declared."`
+	Allowance      Size           `yaml:"budget_allowance" name:"budget-allowance" default:"16MiB" help:"Bytes a session may use beyond 1.15 times what its members declared to transfer."`
 	RelayPrice     Money          `yaml:"relay_price" name:"relay-price" default:"0" help:"Price of a gigabyte (10^9 bytes) that leaves the own relay's networks, in your currency, such as 0.05."`
 	SessionMoney   Money          `yaml:"budget_session_money" name:"budget-session-money" default:"0" help:"Most money for one session, at the prices given; 0 for no such limit."`
 	DayMoney       Money          `yaml:"budget_day_money" name:"budget-day-money" default:"0" help:"Most money in a day (UTC), for the relay and all else that has a price; 0 for no such limit."`

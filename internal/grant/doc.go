@@ -11,6 +11,7 @@
 //   - presence keeps a grant alive: it is renewed while both members are present, for
 //     Grace at a time. A connection that is lost leaves Grace for coming back;
 //   - a leave or a kick takes the grants of all the member's pairs back at once;
+//   - what is to be transferred is declared when it is known; a pair for which that is too much gets nothing;
 //   - when a relay goes away, its pairs are given another one (Move), and their members are told to
 //     restart ICE.
 //

@@ -79,4 +79,6 @@ var (
 	ErrNoRelay = errors.New("no relay is available")
 	// ErrSpent: the budget that a credential would draw on is spent.
 	ErrSpent = errors.New("the relay's budget is spent")
+	// ErrShort: what is left of it is less than what was declared. It is an ErrSpent as well.
+	ErrShort = errors.New("the relay's budget is too small for this")
 )

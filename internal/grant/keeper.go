@@ -25,7 +25,13 @@ type Config struct {
 	// long, as it ends with presence.
 	Life time.Duration
 	// Members bounds the table of those present; 100 000 by default.
-	Members    int
+	Members int
+	// Declare is told how much is to be transferred by a credential, when that was not known at its Mint; it says
+	// ErrShort (wrapped) if that can't be. nil: nobody is.
+	Declare func(ctx context.Context, handle string, bytes int64) error
+	// Moved is told that a member signals from another address than before, as long as it holds no lock of
+	// the caller's; nil: nobody is.
+	Moved      func(Member)
 	Logger     *slog.Logger          // default: discards
 	Registerer prometheus.Registerer // nil: no metrics
 }
@@ -177,6 +183,9 @@ func (k *Keeper) Admit(_ context.Context, m Member, connectionID string, atMost 
 		p = &presence{connections: map[string]bool{}}
 		k.members[m.key()] = p
 		k.present[m.Session]++
+	}
+	if k.cfg.Moved != nil && p.member.Addr != m.Addr && len(p.pairs) > 0 {
+		k.cfg.Moved(m)
 	}
 	p.member, p.lost = m, time.Time{}
 	p.connections[connectionID] = true

@@ -21,6 +21,8 @@ type relay struct {
 	until   map[string]time.Time // of live handles
 	fail    func(n int) error    // of the nth mint, from 1
 	minting func()               // called in Mint
+
+	declared []string // handle:bytes
 }
 
 func (r *relay) Mint(ctx context.Context, pair [2]Order) (made [2]Credential, err error) {
@@ -91,7 +93,7 @@ var (
 func run(t *testing.T, f func(*testing.T, *Keeper, *relay)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &relay{until: map[string]time.Time{}}
-		k, err := New(Config{Relay: r})
+		k, err := New(Config{Relay: r, Declare: r.Declare})
 		if err != nil {
 			t.Fatal(err)
 		}

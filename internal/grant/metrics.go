@@ -22,7 +22,7 @@ func newMetrics(r prometheus.Registerer) metrics {
 		failed:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "causeway_grant_failed_total", Help: "Renewals and revocations that did not reach the relay, by what they were."}, []string{"what"}),
 		moves:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "causeway_grant_moves_total", Help: "Pairs whose relay went away: moved to another, or why not."}, []string{"result"}),
 	}
-	for _, reason := range []string{"absent", "limited", "no_relay", "spent", "failed", "full"} {
+	for _, reason := range []string{"absent", "limited", "no_relay", "spent", "short", "failed", "full"} {
 		m.refused.WithLabelValues(reason)
 	}
 	for _, what := range []string{"renew", "revoke", "busy"} {
@@ -45,6 +45,8 @@ func reasonOf(err error) string {
 		return "limited"
 	case errors.Is(err, ErrNoRelay):
 		return "no_relay"
+	case errors.Is(err, ErrShort):
+		return "short"
 	case errors.Is(err, ErrSpent):
 		return "spent"
 	}

@@ -24,6 +24,7 @@ type pair struct {
 	over        bool          // taken back
 	minting     chan struct{} // closed when that has ended; nil when nobody mints
 	minted      bool
+	short       time.Time     // until when it is refused, as more was declared than can be
 	credentials [2]Credential // in the order of members
 	old         [2]Credential // of a relay that is being left, until oldUntil
 	oldUntil    time.Time     // the zero time: there are none
@@ -62,6 +63,17 @@ func (k *Keeper) pair(ctx context.Context, a, b Member, need Need) (forA, forB [
 		case err != nil:
 			k.mu.Unlock()
 			return nil, nil, err
+		case time.Now().Before(p.short):
+			k.mu.Unlock()
+			return nil, nil, ErrShort
+		case p.minting == nil && p.minted && need.Bytes > p.need.Bytes && k.cfg.Declare != nil:
+			p.need.Bytes = need.Bytes
+			credentials := p.credentials
+			k.mu.Unlock()
+			if err := k.declare(ctx, p, credentials, need.Bytes); err != nil {
+				return nil, nil, err
+			}
+			continue
 		case p.minting == nil && p.minted:
 			forA, forB = p.of(a)
 			k.mu.Unlock()
@@ -127,6 +139,31 @@ func (k *Keeper) orders(p *pair) (orders [2]Order) {
 	return orders
 }
 
+// shortFor is how long a pair is refused after what it declared did not fit. The other member, which does not know the
+// size, asks as well, and would get what this one can't have.
+const shortFor = time.Minute
+
+// declare says the size of what p is for, which the one who asked first did not know. If it does not fit,
+// the pair's credentials end.
+func (k *Keeper) declare(ctx context.Context, p *pair, credentials [2]Credential, bytes int64) (err error) {
+	for _, c := range credentials {
+		if err = k.cfg.Declare(ctx, c.Handle, bytes); err != nil {
+			err = fmt.Errorf("declare: %w", err)
+			break
+		}
+	}
+	if !errors.Is(err, ErrShort) {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !p.over && p.minted {
+		k.tell(ctx, p, time.Time{})
+		p.credentials, p.minted, p.short = [2]Credential{}, false, time.Now().Add(shortFor)
+	}
+	return err
+}
+
 // mint fills in the pair's credentials. If the pair was taken back meanwhile, or they
 // can't be had, nothing stays.
 func (k *Keeper) mint(ctx context.Context, p *pair, orders [2]Order) error {
@@ -143,6 +180,9 @@ func (k *Keeper) mint(ctx context.Context, p *pair, orders [2]Order) error {
 	case p.over: // a member left meanwhile
 		k.tell(ctx, p, time.Time{})
 		return errors.Join(err, ErrAbsent)
+	case errors.Is(err, ErrShort):
+		p.short = time.Now().Add(shortFor)
+		return err
 	case err != nil:
 		k.takeBack(ctx, p)
 		return err

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"runtime"
 	"testing"
 	"time"
+
+	"causeway/internal/relay/udp"
 
 	"github.com/pion/stun/v4"
 )
@@ -234,5 +237,45 @@ func TestStreamFrames(t *testing.T) {
 				t.Errorf("read %d, %v; want the connection closed", n, err)
 			}
 		})
+	}
+}
+
+// Floods of what is invalid, has no credentials, or wrong ones, each packet from another source, leave nothing behind.
+func TestFloodMemoryIsFlat(t *testing.T) {
+	r := start(t, nil)
+	wrong := r.as("udp", "a")
+	wrong.allocate()
+	wrong.password = "guessed"
+	anonymous := stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest), udpTransport).Raw
+	packets := [][]byte{anonymous, wrong.build(stun.MethodAllocate, udpTransport), append([]byte("garbage that is no STUN"), 0xff), data(100), anonymous[:19]}
+	w := r.worker()
+	sources := 0
+	flood := func(n int) {
+		for range n {
+			sources++
+			from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, byte(sources >> 16), byte(sources >> 8), byte(sources)}), 9)
+			for _, p := range packets {
+				w.fromClient(&udp.Packet{Data: p, Addr: from}, r.shards[0])
+			}
+			w.flush()
+		}
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	flood(1000)
+	before := heap()
+	flood(30_000)
+	if grown := heap() - before; grown > 512<<10 {
+		t.Errorf("%d bytes more after a flood from 30000 sources", grown)
+	}
+	if n := r.count("refusals_total", string(refusedAnonymous)); n < 30_000 {
+		t.Errorf("%v requests were challenged: not a flood", n)
+	}
+	if r.Allocations() != 1 {
+		t.Errorf("%d allocations", r.Allocations())
 	}
 }

@@ -46,6 +46,27 @@ func (m *member) pin(source netip.Addr) {
 	}
 }
 
+// Moved says that a member signals from addr now, the zero Addr if that is not public. It stays so whatever
+// a Put says later.
+func (s *Server) Moved(session, member string, addr netip.Addr) {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	of := s.table.sessions[session]
+	if of == nil {
+		return
+	}
+	for _, m := range of.members {
+		if m.grant.Member != member || m.rest {
+			continue
+		}
+		m.grant.Addrs, m.moved = nil, true
+		if addr.IsValid() {
+			m.grant.Addrs = []netip.Addr{addr}
+		}
+	}
+	of.changed()
+}
+
 // alarm says that a credential was used elsewhere.
 func (s *Server) alarm() {
 	outcome := "accepted"

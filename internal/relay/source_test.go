@@ -96,6 +96,19 @@ func TestSourcePinFollowsSignaling(t *testing.T) {
 	if !r.from(user, pass, "9.9.9.9:1") {
 		t.Error("the network that it signals from is refused")
 	}
+	r.Moved("s", "a", netip.MustParseAddr("7.7.7.7"))
+	r.Moved("s", "b", netip.MustParseAddr("6.6.6.6"))
+	r.Moved("other", "a", netip.MustParseAddr("6.6.6.6"))
+	if err := r.Put(g); err != nil { // knows nothing of it
+		t.Fatal(err)
+	}
+	if r.from(user, pass, "6.6.6.6:1") || !r.from(user, pass, "7.7.7.1:1") {
+		t.Error("not where it has moved to")
+	}
+	r.Moved("s", "a", netip.Addr{})
+	if r.from(user, pass, "9.9.9.9:2") || !r.from(user, pass, "7.7.7.1:2") {
+		t.Error("not where it was last")
+	}
 }
 
 // TURN REST users may be many people.

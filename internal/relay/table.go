@@ -31,6 +31,7 @@ type member struct {
 	allocations []*allocation
 	proofs      []proof
 	pins        pins
+	moved       bool // grant.Addrs are Server.Moved's
 	dead        bool
 }
 
@@ -91,6 +92,9 @@ func (t *table) join(g grants.Grant, rest bool, account *grants.Account) (*membe
 	if m := t.grants[g.ID]; m != nil {
 		if m.grant.Session != g.Session || m.grant.Member != g.Member || m.rest != rest {
 			return nil, fmt.Errorf("put grant: %w", errMoved)
+		}
+		if m.moved {
+			g.Addrs = m.grant.Addrs
 		}
 		m.grant = g
 		m.session.changed()

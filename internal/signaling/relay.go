@@ -32,6 +32,9 @@ func (s *Signaling) relay(ctx context.Context, m member, arg json.RawMessage) er
 	if err != nil {
 		return err
 	}
+	if m.role == token.Guest {
+		req.Bytes = 0 // it is the host's budget, and the host's word about what is sent
+	}
 	other := member{session: m.session, peer: req.To, role: m.facing()}
 	mine, theirs, err := s.cfg.Relays.Pair(ctx, m.grantee(), other.grantee(), grant.Need{Bytes: req.Bytes, Region: req.Region})
 	if err != nil {
@@ -81,6 +84,8 @@ func relayError(err error) error {
 		return &realtime.Error{Code: "relay_absent", Message: "The other one is not connected."}
 	case errors.Is(err, grant.ErrLimited):
 		return &realtime.Error{Code: "relay_limited", Message: "Relays were asked for too often. Wait a minute."}
+	case errors.Is(err, grant.ErrShort):
+		return &realtime.Error{Code: "relay_short", Message: "This is more than may still be relayed."}
 	case errors.Is(err, grant.ErrSpent):
 		return &realtime.Error{Code: "relay_spent", Message: "What may be relayed is used up."}
 	case errors.Is(err, grant.ErrNoRelay):

@@ -55,8 +55,9 @@ func (r *recorder) CloseConnection(_ context.Context, id, _ string) error {
 
 // relays mints credentials that say for whom.
 type relays struct {
-	orders []grant.Order
-	fail   error
+	orders   []grant.Order
+	fail     error
+	declared []string // handle:bytes
 }
 
 func (r *relays) Mint(_ context.Context, pair [2]grant.Order) (made [2]grant.Credential, err error) {
@@ -69,6 +70,11 @@ func (r *relays) Mint(_ context.Context, pair [2]grant.Order) (made [2]grant.Cre
 
 func (r *relays) Renew(context.Context, string, time.Time, []ice.Auth) error { return nil }
 func (r *relays) Revoke(context.Context, string) error                       { return nil }
+
+func (r *relays) Declare(_ context.Context, handle string, bytes int64) error {
+	r.declared = append(r.declared, fmt.Sprint(handle, ":", bytes))
+	return nil
+}
 
 var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
@@ -87,7 +93,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{rt: &recorder{}, relays: &relays{}, mux: http.NewServeMux(), time: now}
-	keeper, err := grant.New(grant.Config{Relay: f.relays})
+	keeper, err := grant.New(grant.Config{Relay: f.relays, Declare: f.relays.Declare})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,8 +271,13 @@ func TestRelayGoesToBoth(t *testing.T) {
 	if got := strings.Join(f.rt.calls, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
-	if o := f.relays.orders; len(o) != 2 || o[0].Need != (grant.Need{Bytes: 77, Region: "eu"}) || o[1].Member.Addr.String() != "198.51.100.7" {
+	if o := f.relays.orders; len(o) != 2 || o[0].Need != (grant.Need{Region: "eu"}) || o[1].Member.Addr.String() != "198.51.100.7" {
 		t.Errorf("orders %+v", o)
+	}
+
+	// The host's word about what is sent counts, and not a guest's.
+	if err := ask(host, guestPeer); err != nil || strings.Join(f.relays.declared, " ") != guestPeer+":77 "+hostPeer+":77" {
+		t.Errorf("declared %v, %v", f.relays.declared, err)
 	}
 
 	kick := json.RawMessage(`{"to":"` + guestPeer + `"}`)

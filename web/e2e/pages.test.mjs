@@ -251,14 +251,30 @@ scenario('without a relay, too', async (scene) => {
   assert.equal(await receiver.path(), 'direct');
 });
 
-scenario('a transfer through the relay stops at the cap, and both pages say so', async (scene) => {
-  const server = await scene.serve({ args: ['--budget-session', '4MB', '--budget-member-share', '100'] });
-  const file = await scene.file('too much.bin', 20 * mib);
-  const [sender, receiver] = await scene.pair(server, [file], { query: 'relay=only&sink=download' });
-  await receiver.accept();
-  await receiver.says(/What may be relayed is used up/);
+scenario('the relay stops at the cap: both pages say that it is near, and then that it is reached', async (scene) => {
+  const server = await scene.serve({ args: ['--budget-session', '10MB'] });
+  const file = await scene.file('twice.bin', 5_000_000);
+  const query = 'relay=only&sink=download';
+  const [sender, receiver] = await scene.pair(server, [file], { query });
+  const second = await scene.guest(sender.link, { name: 'second', query });
+  await receiver.accept(); // one after the other
+  await receiver.shown('done');
+  await second.accept();
+  await second.says(/Most of what may go through|What may be relayed is used up/);
+  await sender.says(/Most of what may go through|What may be relayed is used up/);
+  await second.says(/What may be relayed is used up/);
   await sender.says(/What may be relayed is used up/);
-  assert.equal(await receiver.id('done').count(), 0);
+  assert.equal(await second.id('done').count(), 0);
+});
+
+scenario('what is too much for the relay is said at once, on both pages', async (scene) => {
+  const server = await scene.serve({ args: ['--budget-session', '8MB'] });
+  const file = await scene.file('too much.bin', 8_000_000);
+  const sender = await scene.page('sender');
+  await sender.offer(server.origin, [file.path], 'relay=only');
+  const receiver = await scene.guest(sender.link, { query: 'relay=only' });
+  await sender.says(/too much for the relay/);
+  await receiver.says(/too much for the relay/);
 });
 
 for (const [who, from, to] of [['sender', 'relay=only', ''], ['receiver', '', 'relay=only']]) {

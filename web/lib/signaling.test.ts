@@ -71,7 +71,7 @@ describe('a check', () => {
     left: note('left'),
     relay: note('relay'),
     restart: note('restart'),
-    spent: note('spent'),
+    budget: (state) => void said.push(state),
     refused: note('refused'),
   };
   const never = (): Promise<void> => new Promise(() => {});
@@ -122,6 +122,10 @@ describe('a check', () => {
     expect(said).toEqual(['connected', 'disconnected', 'connected']);
     hubs[1]!.handlers.get('hello')!({ from: 'a', role: 'host' });
     expect(said.at(-1)).toBe('hello');
+    hubs[1]!.handlers.get('budget')!({ level: 'session', state: 'warning' });
+    hubs[1]!.handlers.get('budget')!({ level: 'session', state: 'later' });
+    hubs[1]!.handlers.get('budget')!({ level: 'session', state: 'spent' });
+    expect(said.slice(-3)).toEqual(['hello', 'warning', 'spent']);
     signaling.check(); // can be asked again
     expect(hubs[1]!.invoked).toEqual(['hello']);
   });

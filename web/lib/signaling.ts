@@ -34,8 +34,8 @@ export interface SignalHandler {
   relay(from: string, link: number, servers: RTCIceServer[]): void;
   /** The relay that is used with `from` goes away: these take its place, by a restart of ICE. */
   restart(from: string, servers: RTCIceServer[]): void;
-  /** A budget that this session's relays draw on is spent: what is relayed stops. */
-  spent(): void;
+  /** A budget that this session's relays draw on is nearly spent, or spent: what is relayed stops then. */
+  budget(state: 'warning' | 'spent'): void;
   /** The server won't have this peer any more (its grant has expired, for one), or refused a message. */
   refused(error: SignalError): void;
 }
@@ -204,7 +204,7 @@ export class HubSignaling implements Signaling {
       if (s && servers) handler.restart(s.from, servers);
     });
     on('budget', (event) => {
-      if (isRecord(event) && event.state === 'spent') handler.spent();
+      if (isRecord(event) && (event.state === 'warning' || event.state === 'spent')) handler.budget(event.state);
     });
     on('signal', (event) => this.#received(event));
     for (const [target, then] of Object.entries(this.others)) on(target, then);

@@ -79,12 +79,22 @@ export function relayProblem(code: string): Problem | undefined {
       text: 'What this server may spend is nearly used up. A direct connection still works, from the same network for example; or try again tomorrow.',
     };
   }
+  if (code === 'relay_short') {
+    return {
+      title: 'This is too much for the relay.',
+      text: 'The server limits how much goes through its relay, and no direct path was found. Meet in the same network, where it goes directly; or send less.',
+    };
+  }
   if (code !== 'relay_spent') return undefined;
   return {
     title: 'What may be relayed is used up.',
     text: 'The server limits how much goes through its relay. Directly, from the same network for example, it goes on; or try again tomorrow.',
   };
 }
+
+/** At four fifths, beside what is going on. */
+export const nearlySpentWords =
+  'Most of what may go through the server’s relay is used up. If it runs out, this transfer stops; on a direct path, in the same network for example, it would not.';
 
 export function listenForErrors(): void {
   addEventListener('error', (event) => {

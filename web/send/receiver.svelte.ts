@@ -47,6 +47,8 @@ export class Receiver {
   /** The picker is open. */
   picking = $state(false);
   problem = $state<Problem | undefined>();
+  /** Four fifths of what may be relayed are used up. */
+  nearlySpent = $state(false);
 
   #session: GuestSession | undefined;
   #measure = new Rate();
@@ -121,8 +123,10 @@ export class Receiver {
       left: (from, role) => session.left(from, role),
       relay: (from, link, servers) => session.relay(from, link, servers),
       restart: (from, servers) => session.restart(from, servers),
-      spent: () => {
-        if (this.path === 'relay') this.problem = relayProblem('relay_spent');
+      budget: (state) => {
+        if (this.path !== 'relay') return;
+        if (state === 'spent') this.problem = relayProblem('relay_spent');
+        else this.nearlySpent = true;
       },
       refused: ({ fatal, code }) => {
         if (fatal) this.#expired();

@@ -50,6 +50,8 @@ export class Sender {
   /** The signaling connection is up: new guests can come. */
   online = $state(false);
   problem = $state<Problem | undefined>();
+  /** Four fifths of what may be relayed are used up. */
+  nearlySpent = $state(false);
   total = $derived(this.files.reduce((sum, file) => sum + file.size, 0));
 
   #session: HostSession | undefined;
@@ -101,8 +103,10 @@ export class Sender {
       left: (from, role) => session.left(from, role),
       relay: (from, link, servers) => session.relay(from, link, servers),
       restart: (from, servers) => session.restart(from, servers),
-      spent: () => {
-        if (this.rows.some(({ path }) => path === 'relay')) this.problem = relayProblem('relay_spent');
+      budget: (state) => {
+        if (!this.rows.some(({ path }) => path === 'relay')) return;
+        if (state === 'spent') this.problem = relayProblem('relay_spent');
+        else this.nearlySpent = true;
       },
       refused: ({ fatal, code }) => {
         if (code.startsWith('relay_')) this.problem = relayProblem(code) ?? this.problem;

@@ -230,8 +230,8 @@ export class Room implements RoomHandler, MemberRoom {
     this.files?.restart(from, servers);
   }
 
-  spent(): void {
-    this.options.spent();
+  budget(state: 'warning' | 'spent'): void {
+    if (state === 'spent') this.options.spent();
   }
 
   refused(error: SignalError): void {

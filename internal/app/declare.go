@@ -1,0 +1,35 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"causeway/internal/budget"
+	"causeway/internal/grant"
+	"causeway/internal/ice"
+)
+
+// Declare is grant.Config's. Accounts of our own relay and of nodes have the ids of grants, those of others handles.
+func (r *relays) Declare(_ context.Context, handle string, bytes int64) error {
+	account := handle
+	if name, id := ice.Split(handle); !r.buys(name) {
+		account = id
+	}
+	return refusal(r.ledger.Declare(account, bytes))
+}
+
+// moved tells our own relay where a member signals from now.
+func (a *App) moved(m grant.Member) {
+	if a.relay != nil {
+		a.relay.Moved(m.Session, m.Peer, m.Addr)
+	}
+}
+
+// short makes a budget that is too small known to package grant.
+func short(err error) error {
+	if errors.Is(err, budget.ErrShort) {
+		return fmt.Errorf("%w: %w", grant.ErrShort, err)
+	}
+	return err
+}
