@@ -40,7 +40,9 @@ module() {
     say "building $2 $4 (once; it takes minutes)"
     mkdir -p "$(dirname "$file")"
     rm -f "$file.key"
-    (cd "$folder" && GOWORK=off go build -mod=readonly -trimpath -ldflags "-s -w ${5:-}" -o "$file" "$2")
+    file=$(realpath -m "$file")
+    (cd "$folder" && GOWORK=off go build -mod=readonly -trimpath -ldflags "-s -w ${5:-}" -o "$file.new" "$2")
+    mv "$file.new" "$file" # who runs the old one goes on with it
     echo "$key" >"$file.key"
   fi
 }
@@ -114,7 +116,7 @@ run_tests() { # run_tests [FULL] [UPDATE]
   go test -c -o "$test" ./deploy/terraform
   go test ./internal/armtest
   isolated env "PATH=$bin:$PATH" "TF_CLI_CONFIG_FILE=$cache/tofurc" CAUSEWAY_TEST_INFRA="${1:-plan}" CAUSEWAY_UPDATE_GOLDEN="${2:-}" \
-    bash -c 'cd deploy/terraform && exec "$0" -test.v -test.timeout 50m' "$test"
+    bash -c 'cd deploy/terraform && exec "$0" -test.v -test.parallel 6 -test.timeout 50m' "$test"
 }
 
 case ${1:-} in

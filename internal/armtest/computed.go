@@ -183,6 +183,8 @@ func (s *Server) wellKnown(r *http.Request, key string) (any, bool) {
 	switch {
 	case len(parts) == 2 && parts[0] == "subscriptions":
 		return object{"id": key, "subscriptionId": parts[1], "displayName": "stand-in", "state": "Enabled", "tenantId": s.who[0].Tenant}, true
+	case len(parts) == 3 && parts[2] == "resources":
+		return object{"value": s.ofType(key, r.URL.Query().Get("$filter"))}, true
 	case len(parts) == 3 && parts[2] == "providers":
 		return object{"value": providers()}, true
 	case len(parts) == 4 && parts[2] == "providers":
@@ -193,6 +195,19 @@ func (s *Server) wellKnown(r *http.Request, key string) (any, bool) {
 		return roleByID(parts[len(parts)-1])
 	}
 	return nil, false
+}
+
+// ofType lists what is of a type in a subscription: the filter is resourceType eq 'TYPE'.
+func (s *Server) ofType(key, filter string) []object {
+	_, kind, _ := strings.Cut(filter, "'")
+	kind, _, _ = strings.Cut(kind, "'")
+	list := []object{}
+	for k, v := range s.stored {
+		if strings.HasPrefix(k, strings.TrimSuffix(key, "resources")) && strings.EqualFold(fmt.Sprint(v["type"]), kind) {
+			list = append(list, v)
+		}
+	}
+	return list
 }
 
 func providers() []object {

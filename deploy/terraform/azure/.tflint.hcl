@@ -8,3 +8,8 @@ plugin "terraform" {
   enabled = true
   preset  = "all"
 }
+
+# Variables are in files by topic, as Azure Verified Modules have them (TFNFR39).
+rule "terraform_standard_module_structure" {
+  enabled = false
+}

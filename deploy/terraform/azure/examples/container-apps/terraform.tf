@@ -6,10 +6,6 @@ terraform {
       source  = "hashicorp/azurerm"
       version = "~> 5.2"
     }
-    time = {
-      source  = "hashicorp/time"
-      version = "~> 0.14"
-    }
   }
 
   # With a backend file (tofu init -backend-config=…) the state is in a storage account: docs/azure.md.

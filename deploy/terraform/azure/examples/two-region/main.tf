@@ -35,9 +35,6 @@ locals {
 
   # One key for all, made at random when it is written, and kept nowhere but in the vaults.
   signing_key = base64sha256("${uuid()}${uuid()}")
-
-  # Known before anything is: every region knows all of them.
-  urls = { for name, r in var.regions : name => "https://func-causeway${var.suffix}${name}.azurewebsites.net" }
 }
 
 # The pages, once. Their files are served from everywhere; once loaded they need no site.
