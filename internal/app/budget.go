@@ -20,6 +20,17 @@ const budgetDir = "budget"
 // of its grants, and by bought ones, under the handles of an ice.Chain. It is kept in dir; in memory
 // only, if that is empty.
 func openBudget(cfg config.Config, dir string, usage map[string]budget.UsageFunc, reg prometheus.Registerer, logger *slog.Logger) (*budget.Ledger, error) {
+	c := budgetConfig(cfg, usage, logger)
+	c.Dir, c.Registerer = dir, reg
+	l, err := budget.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("data_dir: %w", err)
+	}
+	return l, nil
+}
+
+// budgetConfig is what is configured for a ledger, wherever it is kept.
+func budgetConfig(cfg config.Config, usage map[string]budget.UsageFunc, logger *slog.Logger) budget.Config {
 	c := cfg.Budget
 	limit := func(bytes config.Size, money config.Money) budget.Cap {
 		return budget.Cap{Bytes: int64(bytes), Money: int64(money)}
@@ -34,8 +45,7 @@ func openBudget(cfg config.Config, dir string, usage map[string]budget.UsageFunc
 			prices[n.Name] = int64(c.RelayPrice)
 		}
 	}
-	l, err := budget.New(budget.Config{
-		Dir:         dir,
+	return budget.Config{
 		Session:     limit(c.SessionBudget, c.SessionMoney),
 		Day:         limit(c.DayBudget, c.DayMoney),
 		Month:       limit(c.MonthBudget, c.MonthMoney),
@@ -45,12 +55,7 @@ func openBudget(cfg config.Config, dir string, usage map[string]budget.UsageFunc
 		Retain:      cfg.Lifetime,
 		Usage:       usage,
 		Logger:      logger,
-		Registerer:  reg,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("data_dir: %w", err)
 	}
-	return l, nil
 }
 
 // usageOf asks those of list that tell what they relayed; grants are handles of an ice.Chain.

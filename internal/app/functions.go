@@ -44,7 +44,9 @@ type Functions struct {
 	tokens   *entra.Tokens   // of our identity, for the SignalR service
 	verifier *entra.Verifier // of its identity; nil: it has none
 	store    shared.Store
-	ledger   *budget.Ledger
+	ledger   accounts
+	own      *budget.Ledger // what ledger is without a database
+	told     told
 	relays   *boughtRelays
 	parts    atomic.Pointer[parts]
 	listener net.Listener
@@ -94,10 +96,6 @@ func (f *Functions) open(ctx context.Context) (err error) {
 		}
 	}
 	f.relays = &boughtRelays{region: f.cfg.DefaultRegion, log: f.log.With("part", "relay")}
-	if f.ledger, err = openBudget(f.cfg, "", f.relays.usage(f.cfg), f.ops.Registry, f.log.With("part", "budget")); err != nil {
-		return err
-	}
-	f.relays.ledger = f.ledger
 	if err := f.openState(ctx); err != nil {
 		return err
 	}
@@ -131,7 +129,9 @@ func (f *Functions) Run(ctx context.Context) error {
 		}
 		return nil
 	})
-	g.Go(func() error { return f.ledger.Run(late) })
+	if f.own != nil {
+		g.Go(func() error { return f.own.Run(late) })
+	}
 	g.Go(func() error { return f.stats.Run(late) })
 	if f.insights != nil {
 		g.Go(func() error { return f.insights.Run(late) })
@@ -153,7 +153,7 @@ func (f *Functions) Run(ctx context.Context) error {
 	f.log.Info("listening", "version", ops.Version())
 	err := g.Wait()
 	f.parts.Load().client.Close()
-	return errors.Join(err, f.closeState(ctx), f.ledger.Close())
+	return errors.Join(err, f.closeState(ctx))
 }
 
 // Close releases the socket of a Functions that isn't run.
@@ -162,11 +162,7 @@ func (f *Functions) Close() error {
 	if f.listener != nil {
 		errs = append(errs, f.listener.Close())
 	}
-	errs = append(errs, f.closeState(context.Background()))
-	if f.ledger != nil {
-		errs = append(errs, f.ledger.Close())
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, f.closeState(context.Background()))...)
 }
 
 // watchSecrets reads secrets again, and makes the parts anew when one has changed. What can't be
@@ -201,24 +197,6 @@ func (f *Functions) refresh(ctx context.Context) {
 	old.client.Close()
 }
 
-// watchBudget acts on what the ledger says until ctx ends.
-func (f *Functions) watchBudget(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e := <-f.ledger.Events():
-			p := f.parts.Load()
-			if e.Kind == budget.Cut {
-				if err := p.keeper.Session(ctx, e.Session); err != nil {
-					f.log.WarnContext(ctx, "a bought credential outlives its budget", "err", err)
-				}
-			}
-			p.signaling.Budget(ctx, e)
-		}
-	}
-}
-
 // tick is the function that a timer calls: it comes and goes in the host's envelope.
 func (f *Functions) tick(w http.ResponseWriter, r *http.Request) error {
 	answer := struct {
@@ -226,6 +204,10 @@ func (f *Functions) tick(w http.ResponseWriter, r *http.Request) error {
 		Logs        []string
 		ReturnValue any
 	}{Outputs: map[string]any{}, Logs: []string{}}
+	if err := f.tickBudget(r.Context()); err != nil {
+		f.log.WarnContext(r.Context(), "what was relayed is not all known", "err", err)
+		answer.Logs = append(answer.Logs, "what was relayed is not all known")
+	}
 	if err := f.parts.Load().keeper.Tick(r.Context()); err != nil {
 		f.log.WarnContext(r.Context(), "some relay grants were not looked at", "err", err)
 		answer.Logs = append(answer.Logs, "some relay grants were not looked at")

@@ -29,6 +29,19 @@ import (
 // functionsConfig is what an app on Azure is configured with, for a port that is free.
 func functionsConfig(t *testing.T) (config.Config, string) {
 	t.Helper()
+	base := functionsPort(t)
+	t.Setenv("TEST_SIGNING", base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	t.Setenv("AzureSignalRConnectionString", "Endpoint=http://127.0.0.1:1;AccessKey=key;Version=1.0;")
+	t.Setenv("TEST_TURN", "turn secret")
+	c := testConfig(t)
+	c.SigningKey = "env:TEST_SIGNING"
+	c.Provider = []config.Provider{{Name: "coturn", Type: "coturn", Secret: "env:TEST_TURN", URL: []string{"turn:turn.example:3478"}}}
+	return c, base
+}
+
+// functionsPort has the next instance listen at a port that is free.
+func functionsPort(t *testing.T) (base string) {
+	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -38,19 +51,16 @@ func functionsConfig(t *testing.T) (config.Config, string) {
 		t.Fatal(err)
 	}
 	t.Setenv(portVariable, port)
-	t.Setenv("TEST_SIGNING", base64.StdEncoding.EncodeToString(make([]byte, 32)))
-	t.Setenv("AzureSignalRConnectionString", "Endpoint=http://127.0.0.1:1;AccessKey=key;Version=1.0;")
-	t.Setenv("TEST_TURN", "turn secret")
-	c := testConfig(t)
-	c.SigningKey = "env:TEST_SIGNING"
-	c.Provider = []config.Provider{{Name: "coturn", Type: "coturn", Secret: "env:TEST_TURN", URL: []string{"turn:turn.example:3478"}}}
-	return c, "http://127.0.0.1:" + port
+	return "http://127.0.0.1:" + port
 }
 
 // startFunctions runs a realtime service by itself, and functions as its upstream.
-func startFunctions(t *testing.T) (base string, f *Functions) {
+func startFunctions(t *testing.T, changes ...func(*config.Config)) (base string, f *Functions) {
 	t.Helper()
 	c, base := functionsConfig(t)
+	for _, change := range changes {
+		change(&c)
+	}
 	service := testConfig(t)
 	service.Upstream = []config.Upstream{{URL: base + upstreamPath, Hub: "*", Category: "*", Event: "*"}}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -20,7 +20,7 @@ type boughtRelays struct {
 	issuer atomic.Pointer[ice.Chain]                  // nil: there is none
 	region string                                     // for those who name none
 	nodes  atomic.Pointer[map[string]*control.Client] // relay nodes of ours elsewhere, by name
-	ledger *budget.Ledger
+	ledger accounts
 	log    *slog.Logger
 }
 
@@ -53,7 +53,7 @@ func (r *boughtRelays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]g
 			continue
 		}
 		chain := budget.Chain{Session: requests[i].Session, Member: requests[i].Member, Price: name}
-		if err := r.ledger.Open(m.Handle, chain, requests[i].Bytes); err != nil {
+		if err := r.ledger.Open(ctx, m.Handle, chain, requests[i].Bytes); err != nil {
 			err = refusal(err)
 			for _, m := range minted {
 				err = errors.Join(err, r.Revoke(context.WithoutCancel(ctx), m.Handle))
@@ -66,15 +66,15 @@ func (r *boughtRelays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]g
 
 // Revoke implements grant.Relay.
 func (r *boughtRelays) Revoke(ctx context.Context, handle string) error {
-	r.ledger.CloseGrant(handle)
+	failed := r.ledger.CloseGrant(ctx, handle)
 	issuer := r.issuer.Load()
 	if issuer == nil { // no longer configured
-		return nil
+		return failed
 	}
 	if err := issuer.Revoke(ctx, handle); !errors.Is(err, errors.ErrUnsupported) {
-		return err
+		return errors.Join(err, failed)
 	}
-	return nil // ends by its expiry only, as its capabilities say
+	return failed // ends by its expiry only, as its capabilities say
 }
 
 // usage asks the configured providers, through the issuer of the moment.

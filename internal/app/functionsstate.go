@@ -12,7 +12,8 @@ import (
 	"causeway/internal/sqldb"
 )
 
-// openState opens the database that instances share: statistics, and who may use relays. It
+// openState opens the database that instances share: statistics, who may use relays, and
+// what was relayed. It
 // connects to none: signaling works while the database is away.
 func (f *Functions) openState(ctx context.Context) error {
 	f.stats = &statistics{log: f.log.With("part", "stats")}
@@ -30,22 +31,29 @@ func (f *Functions) openState(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := f.stats.open(f.cfg, f.ledger, f.ops.Registry); err != nil {
-		return err
-	}
-	switch {
-	case f.cfg.State != "":
+	if f.cfg.State != "" {
 		if f.database, err = open("state", f.cfg.State); err != nil {
 			return err
 		}
-		f.store = sharedsql.New(f.database)
-	case f.stats.db != nil && !strings.HasPrefix(f.cfg.Stats, "sqlite:"):
-		f.store = sharedsql.New(f.stats.db)
-	default:
-		f.log.Warn("no database is configured (state, stats): instances don't know of each other's relay grants")
+	}
+	if db := f.shared(); db != nil {
+		f.store = sharedsql.New(db)
+	} else {
+		f.log.Warn("no database is configured (state, stats): instances don't know of each other's relay grants, nor of what was relayed")
 		f.store = shared.NewMemory()
 	}
-	return nil
+	if err := f.openLedger(); err != nil {
+		return err
+	}
+	return f.stats.open(f.cfg, f.ledger, f.ops.Registry)
+}
+
+// shared is the database that instances share; nil if there is none.
+func (f *Functions) shared() *sqldb.DB {
+	if f.database == nil && f.stats.db != nil && !strings.HasPrefix(f.cfg.Stats, "sqlite:") {
+		return f.stats.db
+	}
+	return f.database
 }
 
 func (f *Functions) closeState(ctx context.Context) error {
@@ -55,6 +63,9 @@ func (f *Functions) closeState(ctx context.Context) error {
 	}
 	if f.database != nil {
 		errs = append(errs, f.database.Close())
+	}
+	if f.own != nil {
+		errs = append(errs, f.own.Close())
 	}
 	return errors.Join(errs...)
 }

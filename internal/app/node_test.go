@@ -196,7 +196,7 @@ func TestFunctionsUseNodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &boughtRelays{ledger: ledger, log: slog.New(slog.DiscardHandler)}
+	r := &boughtRelays{ledger: ownAccounts{ledger}, log: slog.New(slog.DiscardHandler)}
 	nodes, clients, err := openNodes(cfg, []byte(nodeSigning))
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"causeway/internal/budget"
 	"causeway/internal/config"
 	"causeway/internal/httpx"
 	"causeway/internal/sqldb"
@@ -38,7 +37,7 @@ func (a *App) openStats(ctx context.Context) (err error) {
 }
 
 // open makes the recorder.
-func (s *statistics) open(cfg config.Config, ledger *budget.Ledger, reg prometheus.Registerer) (err error) {
+func (s *statistics) open(cfg config.Config, ledger interface{ Delivered() int64 }, reg prometheus.Registerer) (err error) {
 	var store *stats.Store
 	if s.db != nil {
 		store = stats.NewStore(s.db)

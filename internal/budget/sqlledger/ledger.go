@@ -40,6 +40,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"causeway/internal/budget"
 	"causeway/internal/sqldb"
@@ -61,6 +62,8 @@ type Ledger struct {
 	books  *budget.Bookkeeper
 	cfg    budget.Config
 	events chan budget.Event
+
+	delivered atomic.Int64 // by visits of this process
 
 	mu       sync.Mutex
 	migrated bool
@@ -178,6 +181,23 @@ func (l *Ledger) Session(ctx context.Context, id string) (s budget.Status, ok bo
 	return s, ok, err
 }
 
+// Delivered is how many bytes were delivered, or counted as such, by visits of this process since New.
+func (l *Ledger) Delivered() int64 { return l.delivered.Load() }
+
+// Take is budget.Ledger.Take.
+func (l *Ledger) Take(ctx context.Context, want int64) (granted int64, err error) {
+	err = l.visit(ctx, "take money", "", func(v *visit) error {
+		return v.do(func(of *budget.Ledger) (err error) {
+			granted, err = of.Take(ctx, want)
+			return err
+		})
+	})
+	if err != nil {
+		return 0, err
+	}
+	return granted, nil
+}
+
 func key(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
@@ -237,6 +257,7 @@ func (l *Ledger) visitPage(ctx context.Context, what string, page func(*visit) (
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
+	l.delivered.Add(v.delivered)
 	l.send(v.events)
 	if failed != nil {
 		return fmt.Errorf("%s: %w", what, failed)

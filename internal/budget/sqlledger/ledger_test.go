@@ -47,6 +47,7 @@ func TestLedger(t *testing.T) {
 		t.Run("many processes", func(t *testing.T) { many(t, url(t)) })
 		t.Run("ten grants gain nothing", func(t *testing.T) { parallel(t, url(t)) })
 		t.Run("usage", func(t *testing.T) { usage(t, url(t)) })
+		t.Run("money", func(t *testing.T) { take(t, url(t)) })
 		t.Run("bounds", func(t *testing.T) { bounds(t, url(t)) })
 		t.Run("damaged", func(t *testing.T) { damaged(t, url(t)) })
 	})
@@ -367,4 +368,20 @@ func TestTSQL(t *testing.T) {
 		statements[name] = d.Rebind(text)
 	}
 	sqldbtest.TSQL(t, statements)
+}
+
+// Money for other things than bytes comes out of the same day, for all processes.
+func take(t *testing.T, url string) {
+	ctx := t.Context()
+	all := []*Ledger{open(t, url, config()), open(t, url, config())}
+	for i, want := range []int64{1000, 500} { // of 1500, although more is asked for
+		n, err := all[i].Take(ctx, 1000)
+		if err != nil || n != want {
+			t.Errorf("%d, %v; want %d", n, err, want)
+		}
+	}
+	if n, err := all[0].Take(ctx, 1); n != 0 || !errors.Is(err, budget.ErrSpent) {
+		t.Errorf("%d, %v", n, err)
+	}
+	check(t, all[0])
 }

@@ -50,6 +50,7 @@ type visit struct {
 	totalBefore string
 	pageBefore  string // empty: it was not there
 	events      []budget.Event
+	delivered   int64
 }
 
 func (v *visit) exec(query string, args ...any) (sql.Result, error) {
@@ -108,7 +109,11 @@ func decode(text string, to any) error {
 
 // do has f do something with the accounts.
 func (v *visit) do(f func(*budget.Ledger) error) error {
-	events, err := v.ledger.books.Do(&v.total, &v.page, f)
+	events, err := v.ledger.books.Do(&v.total, &v.page, func(of *budget.Ledger) error {
+		err := f(of)
+		v.delivered += of.Delivered()
+		return err
+	})
 	v.events = append(v.events, events...)
 	return err
 }

@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -178,10 +179,16 @@ func (k *Keeper) Kick(ctx context.Context, m grant.Member) (connectionIDs []stri
 	return nil
 }
 
-// Session takes back all pairs of a session: its budget is spent. An empty one takes back all there are.
-func (k *Keeper) Session(ctx context.Context, session string) error {
-	pairs, err := k.cfg.Store.List(ctx, Filter{Session: session}, maxTick)
-	return errors.Join(err, k.end(ctx, pairs))
+// Spent takes back the pairs that an empty account concerns: a session's, a member's in it, that with
+// one credential; with no names, all there are. It returns how many, and may be called again and again.
+func (k *Keeper) Spent(ctx context.Context, session, peer, handle string) (ended int, err error) {
+	pairs, err := k.cfg.Store.List(ctx, Filter{Session: session, Peer: peer}, maxTick)
+	if handle != "" {
+		pairs = slices.DeleteFunc(pairs, func(p Pair) bool {
+			return p.Credentials[0].Handle != handle && p.Credentials[1].Handle != handle
+		})
+	}
+	return len(pairs), errors.Join(err, k.end(ctx, pairs))
 }
 
 func (k *Keeper) endOf(ctx context.Context, m grant.Member) error {

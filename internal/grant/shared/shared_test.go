@@ -290,7 +290,7 @@ func TestLeftAndKicked(t *testing.T) {
 	if _, _, err := all[0].Pair(ctx, member("a"), member("b"), grant.Need{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := all[2].Session(ctx, "s"); err != nil || len(w.handles()) != 0 {
+	if n, err := all[2].Spent(ctx, "s", "", ""); err != nil || n != 1 || len(w.handles()) != 0 {
 		t.Errorf("after the session's budget: %v, %v", w.handles(), err)
 	}
 }
@@ -396,5 +396,28 @@ func TestMemoryBounds(t *testing.T) {
 	}
 	if ok, _ := m.Take(t.Context(), "one more", now.Add(time.Hour), 1, time.Minute); !ok {
 		t.Error("full buckets are not forgotten")
+	}
+}
+
+// A credential, or a member, whose account is empty loses its pair; others keep theirs.
+func TestSpentTakesBackWhatItConcerns(t *testing.T) {
+	w, all := keepers(t, NewMemory(), 2)
+	ctx := t.Context()
+	for _, other := range []string{"b", "c"} {
+		if _, _, err := all[0].Pair(ctx, member("a"), member(other), grant.Need{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := all[1].Spent(ctx, "s", "", "b-2"); err != nil || n != 1 || !slices.Equal(w.handles(), []string{"a-3", "c-4"}) {
+		t.Errorf("after the credential's: %d, %v, %v", n, err, w.handles())
+	}
+	if n, err := all[1].Spent(ctx, "s", "", "b-2"); err != nil || n != 0 {
+		t.Errorf("again: %d, %v", n, err)
+	}
+	if n, err := all[1].Spent(ctx, "s", "b", ""); err != nil || n != 0 || len(w.handles()) != 2 {
+		t.Errorf("after a member's who has none: %d, %v", n, err)
+	}
+	if n, err := all[1].Spent(ctx, "", "", ""); err != nil || n != 1 || len(w.handles()) != 0 {
+		t.Errorf("after the day's: %d, %v, %v", n, err, w.handles())
 	}
 }
