@@ -54,6 +54,8 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/armtest":                {nil, nil},
 	"deploy/terraform":                {nil, nil},
 	"internal/loop":                   {nil, []string{"golang.org/x/sys"}},
+	"internal/garbage":                {nil, nil},
+	"internal/liblog":                 {nil, []string{"go.uber.org/zap"}},
 	"internal/guard":                  {[]string{"internal/guard/bucket", "internal/guard/work", "internal/httpx"}, []string{"github.com/prometheus/client_golang"}},
 	"internal/guard/bucket":           {nil, nil},
 	"internal/guard/work":             {nil, nil},

@@ -35,10 +35,12 @@ import (
 	"causeway/internal/config"
 	"causeway/internal/demo"
 	"causeway/internal/front"
+	"causeway/internal/garbage"
 	"causeway/internal/grant"
 	"causeway/internal/guard"
 	"causeway/internal/httpx"
 	"causeway/internal/ice"
+	"causeway/internal/liblog"
 	"causeway/internal/ops"
 	"causeway/internal/realtime"
 	"causeway/internal/realtime/hub"
@@ -142,7 +144,7 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          log.New(errorLog{a.log.With("part", "http")}, "", 0),
+		ErrorLog:          log.New(liblog.HTTP{Log: a.log.With("part", "http")}, "", 0),
 	}
 	a.openFronts()
 	return nil
@@ -423,7 +425,7 @@ func (a *App) Run(ctx context.Context) error {
 		g.Go(func() error { return a.serve(l) })
 	}
 	a.runRelays(late, g)
-	g.Go(func() error { return keepGarbage(gctx) })
+	g.Go(func() error { return garbage.Keep(gctx) })
 	g.Go(func() error {
 		defer cancel()
 		<-gctx.Done()

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"causeway/internal/config"
+	"causeway/internal/liblog"
 )
 
 // testConfig listens on free ports of loopback.
@@ -229,7 +230,7 @@ func TestCertificateReload(t *testing.T) {
 
 func TestErrorLogNamesNobody(t *testing.T) {
 	var b bytes.Buffer
-	l := errorLog{slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	l := liblog.HTTP{Log: slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, line := range []string{"http: TLS handshake error from 192.0.2.7:4711: EOF", "http: panic serving [2001:db8::7]:80: boom\ngoroutine 1"} {
 		if _, err := l.Write([]byte(line)); err != nil {
 			t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"causeway/internal/entra"
 	"causeway/internal/grant/shared"
 	"causeway/internal/httpx"
+	"causeway/internal/liblog"
 	"causeway/internal/ops"
 	"causeway/internal/realtime/azure"
 	"causeway/internal/secret"
@@ -107,7 +108,7 @@ func (f *Functions) open(ctx context.Context) (err error) {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes * 2, // upstream requests have the client's claims in theirs
-		ErrorLog:          log.New(errorLog{f.log.With("part", "http")}, "", 0),
+		ErrorLog:          log.New(liblog.HTTP{Log: f.log.With("part", "http")}, "", 0),
 	}
 	return nil
 }

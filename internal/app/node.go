@@ -18,6 +18,7 @@ import (
 
 	"causeway/internal/budget"
 	"causeway/internal/config"
+	"causeway/internal/liblog"
 	"causeway/internal/ops"
 	"causeway/internal/relay"
 	"causeway/internal/relay/demux"
@@ -247,7 +248,7 @@ func (n *Node) Run(ctx context.Context) error {
 // serveNode serves HTTP until ctx ends.
 func serveNode(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
 	srv := &http.Server{Handler: demux.Handler(h), ConnContext: demux.ConnContext, ReadHeaderTimeout: headerTimeout, ReadTimeout: idleTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: log.New(errorLog{logger.With("part", "http")}, "", 0)}
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: log.New(liblog.HTTP{Log: logger.With("part", "http")}, "", 0)}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // Serve says so
 	defer stop()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {

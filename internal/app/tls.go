@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"causeway/internal/config"
+	"causeway/internal/liblog"
 )
 
 // tlsConfig returns how the listener speaks TLS; nil for plain HTTP. With ACME,
@@ -76,7 +77,7 @@ func (f *certFile) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 // acmeConfig uses the TLS-ALPN challenge, which needs no second port.
 func acmeConfig(ctx context.Context, cfg config.Config, port int, log *slog.Logger) (*tls.Config, error) {
-	logger := zap.New(slogCore{log.With("part", "acme")})
+	logger := zap.New(liblog.Zap{Log: log.With("part", "acme")})
 	var magic *certmagic.Config
 	cache := certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return magic, nil },

@@ -1,4 +1,5 @@
-package app
+// Package garbage adapts the garbage collector to what a server does.
+package garbage
 
 import (
 	"context"
@@ -52,9 +53,9 @@ func (c *collector) collected(alive uint64) (percent int, changed bool) {
 	return percent, true
 }
 
-// keepGarbage adapts the collector after each collection, until ctx ends. An
+// Keep adapts the collector after each collection, until ctx ends. An
 // operator who has set GOGC or GOMEMLIMIT is obeyed.
-func keepGarbage(ctx context.Context) error {
+func Keep(ctx context.Context) error {
 	if os.Getenv("GOGC") != "" || debug.SetMemoryLimit(-1) != math.MaxInt64 {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package app
+package garbage
 
 import (
 	"context"
@@ -32,14 +32,14 @@ func TestCollector(t *testing.T) {
 	}
 }
 
-// TestKeepGarbage: the setting follows collections, and ends with the context.
-func TestKeepGarbage(t *testing.T) {
+// TestKeep: the setting follows collections, and ends with the context.
+func TestKeep(t *testing.T) {
 	t.Setenv("GOGC", "")
 	before := debug.SetGCPercent(defaultPercent)
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- keepGarbage(ctx) }()
+	go func() { done <- Keep(ctx) }()
 	current := func() uint64 {
 		s := []metrics.Sample{{Name: "/gc/gogc:percent"}}
 		metrics.Read(s)
