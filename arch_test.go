@@ -75,6 +75,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/relay/udp":              {nil, []string{"golang.org/x/sys"}},
 	"internal/relay/wire":             {nil, []string{"github.com/pion/stun/v4"}},
 	"internal/relay/credential":       {nil, nil},
+	"internal/budget/purse":           {[]string{"internal/budget", "internal/budget/sqlledger", "internal/guard"}, nil},
 	"internal/budget/sqlledger":       {[]string{"internal/budget", "internal/sqldb"}, nil},
 	"internal/budget":                 {nil, []string{"github.com/prometheus/client_golang"}},
 	"internal/secret":                 {nil, nil},

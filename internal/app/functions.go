@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"causeway/internal/budget"
+	"causeway/internal/budget/purse"
 	"causeway/internal/config"
 	"causeway/internal/entra"
 	"causeway/internal/grant/shared"
@@ -47,6 +48,7 @@ type Functions struct {
 	store    shared.Store
 	ledger   accounts
 	own      *budget.Ledger // what ledger is without a database
+	purse    *purse.Shared  // nil: without a database
 	told     told
 	relays   *boughtRelays
 	parts    atomic.Pointer[parts]
@@ -132,6 +134,9 @@ func (f *Functions) Run(ctx context.Context) error {
 	})
 	if f.own != nil {
 		g.Go(func() error { return f.own.Run(late) })
+	}
+	if f.purse != nil {
+		g.Go(func() error { return f.purse.Run(late) })
 	}
 	g.Go(func() error { return f.stats.Run(late) })
 	if f.insights != nil {

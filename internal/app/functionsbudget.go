@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"causeway/internal/budget"
+	"causeway/internal/budget/purse"
 	"causeway/internal/budget/sqlledger"
 )
 
@@ -52,6 +53,7 @@ func (f *Functions) openLedger() (err error) {
 			return fmt.Errorf("budget: %w", err)
 		}
 		f.ledger = l
+		f.purse = purse.NewShared(l, int64(f.cfg.DayMoney), int64(f.cfg.MonthMoney))
 	} else {
 		if f.own, err = openBudget(f.cfg, "", usage, f.ops.Registry, log); err != nil {
 			return err

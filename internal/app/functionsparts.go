@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"os"
 	"time"
 
 	"causeway/internal/config"
 	"causeway/internal/grant"
 	"causeway/internal/grant/shared"
+	"causeway/internal/guard"
 	"causeway/internal/httpx"
 	"causeway/internal/ice"
 	"causeway/internal/realtime"
@@ -34,6 +34,7 @@ type parts struct {
 	client    *azure.Client
 	signaling *signaling.Signaling
 	keeper    *shared.Keeper
+	admission *admission
 }
 
 // build makes parts of the secrets that there are, and puts them to use.
@@ -77,10 +78,16 @@ func (f *Functions) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if p.admission, err = f.newAdmission(key, f.parts.Load()); err != nil {
+		return err
+	}
 	if p.signaling, err = f.newSignaling(key, p); err != nil {
 		return err
 	}
 	if err := f.routes(p, conn); err != nil {
+		return err
+	}
+	if err := p.admission.register(f.parts.Load(), f.ops.Registry); err != nil {
 		return err
 	}
 	f.relays.nodes.Store(&nodes)
@@ -124,7 +131,8 @@ func (f *Functions) newSignaling(key []byte, p *parts) (*signaling.Signaling, er
 		Realtime:   p.client,
 		ICE:        func() []ice.Server { return stun },
 		Relays:     p.keeper,
-		ClientAddr: func(r *http.Request) netip.Addr { return httpx.ClientBehind(r, f.cfg.ProxyHops) },
+		Guard:      p.admission.Guard,
+		ClientAddr: f.clientAddr,
 		Signer:     signer,
 		Regions:    regionsOf(f.cfg),
 		Lifetime:   f.cfg.Lifetime,
@@ -177,7 +185,9 @@ func (f *Functions) routes(p *parts, conn accesskey.ConnectionString) error {
 	if err := f.stats.routes(api, p.signaling.Holder); err != nil {
 		return err
 	}
-	p.mux.Handle("/api/", httpx.CORS(append(apiOrigins(f.cfg), f.cfg.AllowedOrigin...), api))
+	admitted := unblocked(func() *guard.Guard { return p.admission.Guard }, f.clientAddr, api)
+	p.mux.Handle("/api/", httpx.CORS(append(apiOrigins(f.cfg), f.cfg.AllowedOrigin...), admitted))
+	// What the SignalR service and the host call is not asked where it comes from.
 	p.mux.Handle(upstreamPath, upstream)
 	p.mux.Handle("POST "+tickPath, httpx.Handler(f.log, f.tick))
 	// The host asks for it until something answers.

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,7 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"causeway/internal/budget"
+	"causeway/internal/budget/purse"
+	"causeway/internal/config"
 	"causeway/internal/guard"
 	"causeway/internal/httpx"
 	"causeway/internal/signaling"
@@ -22,25 +22,14 @@ import (
 // openGuard makes what admits or refuses. key is the server's; nil where only the realtime
 // service runs, whose clients only blocks concern. The ledger, if any, is open.
 func (a *App) openGuard(key []byte) (err error) {
-	c := a.cfg.Guard
-	cfg := guard.Config{
-		Scale: c.RateLimit, Work: guard.Mode(c.Work), WorkFrom: c.WorkFrom, Block: c.Block,
-		RelayAt: c.RelayAt, SessionsAt: c.SessionsAt,
-		Prices:     guard.Prices{Execution: int64(c.ExecutionPrice), Negotiation: int64(c.NegotiationPrice), Message: int64(c.MessagePrice)},
-		Registerer: a.ops.Registry,
-	}
-	if c.RateLimit == 0 {
-		cfg.Scale = -1
-	}
+	cfg := guardConfig(a.cfg)
+	cfg.Registerer = a.ops.Registry
 	if a.stats != nil {
 		cfg.Refused = func(r guard.Reason) { a.stats.Refused(r.String()) }
 	}
 	if a.ledger != nil {
-		cfg.Purse = purse{a.ledger}
-		cfg.Relaying = func(session string) bool {
-			_, ok := a.ledger.Session(session)
-			return ok
-		}
+		cfg.Purse = purse.Own{Ledger: a.ledger}
+		cfg.Relaying = purse.Own{Ledger: a.ledger}.Relaying
 	}
 	if key != nil {
 		if cfg.Key, err = token.Derive(key, "work"); err != nil {
@@ -53,29 +42,18 @@ func (a *App) openGuard(key []byte) (err error) {
 	return nil
 }
 
-// purse is the ledger as the guard knows it.
-type purse struct{ *budget.Ledger }
-
-// Take implements guard.Purse.
-func (p purse) Take(want int64) (int64, error) { return p.Ledger.Take(context.Background(), want) }
-
-// State implements guard.Purse.
-func (p purse) State() guard.State {
-	day, month := p.Status()
-	share := func(used, limit int64) float64 {
-		if limit <= 0 || limit == budget.Unlimited {
-			return 0
-		}
-		return float64(used) / float64(limit)
+// guardConfig is what is configured.
+func guardConfig(c config.Config) guard.Config {
+	g := c.Guard
+	cfg := guard.Config{
+		Scale: g.RateLimit, Work: guard.Mode(g.Work), WorkFrom: g.WorkFrom, Block: g.Block,
+		RelayAt: g.RelayAt, SessionsAt: g.SessionsAt,
+		Prices: guard.Prices{Execution: int64(g.ExecutionPrice), Negotiation: int64(g.NegotiationPrice), Message: int64(g.MessagePrice)},
 	}
-	s := guard.State{
-		Day: share(day.MoneyDelivered+day.MoneyLeased, day.MoneyCap), Month: share(month.MoneyDelivered+month.MoneyLeased, month.MoneyCap),
-		DayBytes: share(day.Delivered+day.Leased, day.Cap), MonthBytes: share(month.Delivered+month.Leased, month.Cap),
+	if g.RateLimit == 0 {
+		cfg.Scale = -1
 	}
-	if limit := min(day.MoneyCap, month.MoneyCap); limit != budget.Unlimited {
-		s.Cap = limit
-	}
-	return s
+	return cfg
 }
 
 // admitConnect asks the guard about a connection to our own hub. The user of a peer begins with
@@ -106,10 +84,15 @@ func (a *App) admitOther(proxies httpx.Proxies) func(*http.Request) error {
 // unblocked refuses everything that comes from a blocked network. It stands before all that is
 // not for operators, whether package front or net/http has read the request.
 func (a *App) unblocked(proxies httpx.Proxies, next http.Handler) http.Handler {
+	return unblocked(func() *guard.Guard { return a.guard }, proxies.Client, next)
+}
+
+// unblocked refuses what comes from a network that the guard of the moment blocks.
+func unblocked(by func() *guard.Guard, client func(*http.Request) netip.Addr, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.guard.Blocking() {
+		if g := by(); g.Blocking() {
 			var no *guard.Refusal
-			if errors.As(a.guard.Allowed(proxies.Client(r)), &no) {
+			if errors.As(g.Allowed(client(r)), &no) {
 				httpx.WriteError(w, no.HTTP())
 				return
 			}
