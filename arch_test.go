@@ -32,6 +32,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/bench/yardstick":        {nil, []string{"github.com/gobwas/ws", "golang.org/x/sync"}},
 	"internal/config":                 {nil, []string{"go.yaml.in/yaml/v3"}},
 	"internal/app":                    {[]string{"internal/..."}, []string{"golang.org/x/sync", "github.com/caddyserver/certmagic", "github.com/prometheus/client_golang", "go.uber.org/zap"}},
+	"internal/app/place":              {[]string{"internal/httpx"}, nil},
 	"internal/realtime":               {nil, nil},
 	"internal/realtime/accesskey":     {[]string{"internal/realtime", "internal/secret"}, []string{"github.com/golang-jwt/jwt/v5"}},
 	"internal/realtime/echo":          {[]string{"internal/realtime"}, nil},

@@ -19,11 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"causeway/internal/app/place"
 	"causeway/internal/budget"
 	"causeway/internal/config"
 	"causeway/internal/demo"
@@ -59,7 +56,7 @@ type App struct {
 	log       *slog.Logger
 	ops       *ops.Ops
 	listeners []net.Listener
-	place     place
+	place     place.Place
 	relay     *relay.Server        // nil: switched off
 	hub       *hub.Hub             // our own, for signaling; nil: not served
 	signaling *signaling.Signaling // as are these
@@ -107,11 +104,11 @@ func New(ctx context.Context, cfg config.Config, o Options, logger *slog.Logger)
 
 func (a *App) open(ctx context.Context, o Options) (err error) {
 	cfg := a.cfg
-	if a.listeners, err = listen(ctx, cfg.Listen); err != nil {
+	if a.listeners, err = place.Listen(ctx, cfg.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	secure := cfg.Cert != "" || len(cfg.ACMEDomain) > 0
-	if a.place, err = placeOf(cfg.Listen, a.listeners[0], secure, cfg.PublicURL); err != nil {
+	if a.place, err = place.Of(cfg.Listen, a.listeners[0], secure, cfg.PublicURL); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	proxies := httpx.Proxies{Trusted: cfg.TrustedProxy}
@@ -134,7 +131,7 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	probed.Handle("/", a.requests.count(a.unblocked(proxies, a.demoOr(mux))))
-	if a.tls, err = tlsConfig(ctx, cfg, a.place.port, a.log); err != nil {
+	if a.tls, err = tlsConfig(ctx, cfg, a.place.Port, a.log); err != nil {
 		return err
 	}
 	a.share()
@@ -321,7 +318,7 @@ func (a *App) newSignaling(key []byte, proxies httpx.Proxies) (*signaling.Signal
 		Lifetime:   a.cfg.Lifetime,
 		Seats:      a.cfg.Seats,
 		Members:    a.cfg.Session.Members,
-		LinkBase:   func(r *http.Request) string { return a.place.linkBase(proxies.Origin(r), lanAddress) },
+		LinkBase:   func(r *http.Request) string { return a.place.LinkBase(proxies.Origin(r), place.LAN) },
 		Origin:     proxies.Origin,
 		Stats:      a.stats,
 		Logger:     a.log.With("part", "signaling"),
@@ -330,60 +327,6 @@ func (a *App) newSignaling(key []byte, proxies httpx.Proxies) (*signaling.Signal
 
 // lateHandler is a realtime.Handler that is filled in before anything runs.
 type lateHandler struct{ realtime.Handler }
-
-// URLs returns the addresses under which the pages are to be opened.
-func (a *App) URLs() []string {
-	var lan netip.Addr
-	if a.place.host == "" {
-		lan = lanAddress()
-	}
-	return a.place.urls(lan)
-}
-
-// ConnectionString returns what applications that use the realtime service are
-// configured with; empty if it isn't offered, or has a configured key, which is
-// never printed.
-func (a *App) ConnectionString() string {
-	if a.service == nil {
-		return ""
-	}
-	text, _ := a.service.connectionString(a.URLs()[0])
-	return text
-}
-
-// RelayURLs returns the relay's addresses as ICE server URLs; none if it is off. TURN
-// over TLS is among them if there is a name that a certificate may be for.
-func (a *App) RelayURLs() []string {
-	if a.relay == nil {
-		return nil
-	}
-	urls := a.relay.URLs()
-	if name := a.certified(); name != "" && len(a.shared) > 0 {
-		urls = append(urls, "turns:"+net.JoinHostPort(name, strconv.Itoa(a.place.port))+"?transport=tcp")
-	}
-	return urls
-}
-
-// certified is the name that clients check the certificate against; empty if it is not
-// known.
-func (a *App) certified() string {
-	if len(a.cfg.ACMEDomain) > 0 {
-		return a.cfg.ACMEDomain[0]
-	}
-	if u, err := url.Parse(a.cfg.PublicURL); err == nil && u.Scheme == "https" {
-		return u.Hostname()
-	}
-	return ""
-}
-
-// stunServers are the ICE servers that need no credential: our relay, and what is configured.
-func (a *App) stunServers() []ice.Server {
-	urls := slices.DeleteFunc(a.RelayURLs(), func(u string) bool { return strings.HasPrefix(u, "turn") })
-	if urls = append(urls, a.cfg.STUN...); len(urls) == 0 {
-		return nil
-	}
-	return []ice.Server{{URLs: urls}}
-}
 
 // Caps says what is relayed at most: for a session, a day and a month; empty if nothing is.
 func (a *App) Caps() string {

@@ -112,8 +112,8 @@ const corsAge = "7200"
 // from thousands of networks. Programs send no Origin, and are not concerned.
 func (a *App) origins(proxies httpx.Proxies, next http.Handler) http.Handler {
 	allowed := apiOrigins(a.cfg)
-	if a.place.public != "" {
-		allowed = append(allowed, a.place.public)
+	if a.place.Public != "" {
+		allowed = append(allowed, a.place.Public)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")

@@ -1,4 +1,6 @@
-package app
+// Package place knows where a server listens, and what its addresses are made of: those to open, those
+// that links begin with, and the one under which a LAN reaches this machine.
+package place
 
 import (
 	"context"
@@ -12,10 +14,10 @@ import (
 	"causeway/internal/httpx"
 )
 
-// listen opens addr (host:port). "localhost" is opened on both loopback addresses
+// Listen opens addr (host:port). "localhost" is opened on both loopback addresses
 // where the machine has both, so that the name leads here whichever of them a
 // browser tries first.
-func listen(ctx context.Context, addr string) ([]net.Listener, error) {
+func Listen(ctx context.Context, addr string) ([]net.Listener, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -42,87 +44,88 @@ func listen(ctx context.Context, addr string) ([]net.Listener, error) {
 	return []net.Listener{l4, l6}, nil
 }
 
-// place is where the server listens: what its addresses are made of.
-type place struct {
-	host   string // as configured; "" is all interfaces
-	port   int
-	scheme string // http or https
-	public string // the configured public origin; may be empty
+// Place is where the server listens.
+type Place struct {
+	Host   string // as configured; "" is all interfaces
+	Port   int
+	Scheme string // http or https
+	Public string // the configured public origin; may be empty
 }
 
-func placeOf(addr string, l net.Listener, tls bool, public string) (place, error) {
+// Of returns the place of a listener that was opened for addr; public is the configured public origin.
+func Of(addr string, l net.Listener, tls bool, public string) (Place, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return place{}, err
+		return Place{}, err
 	}
 	tcp, ok := l.Addr().(*net.TCPAddr)
 	if !ok {
-		return place{}, errors.New("not a TCP listener")
+		return Place{}, errors.New("not a TCP listener")
 	}
-	p := place{host: host, port: tcp.Port, scheme: "http", public: strings.TrimRight(public, "/")}
+	p := Place{Host: host, Port: tcp.Port, Scheme: "http", Public: strings.TrimRight(public, "/")}
 	if a, err := netip.ParseAddr(host); err == nil && a.IsUnspecified() {
-		p.host = ""
+		p.Host = ""
 	}
 	if tls {
-		p.scheme = "https"
+		p.Scheme = "https"
 	}
 	return p, nil
 }
 
 // origin returns the server's origin under host.
-func (p place) origin(host string) string {
-	if (p.scheme == "http" && p.port == 80) || (p.scheme == "https" && p.port == 443) {
+func (p Place) origin(host string) string {
+	if (p.Scheme == "http" && p.Port == 80) || (p.Scheme == "https" && p.Port == 443) {
 		if strings.Contains(host, ":") {
 			host = "[" + host + "]"
 		}
-		return p.scheme + "://" + host
+		return p.Scheme + "://" + host
 	}
-	return fmt.Sprintf("%s://%s", p.scheme, net.JoinHostPort(host, strconv.Itoa(p.port)))
+	return fmt.Sprintf("%s://%s", p.Scheme, net.JoinHostPort(host, strconv.Itoa(p.Port)))
 }
 
-// urls returns the addresses to open, the best for somebody at this machine first.
-func (p place) urls(lan netip.Addr) []string {
+// URLs returns the addresses to open, the best for somebody at this machine first.
+func (p Place) URLs(lan netip.Addr) []string {
 	var urls []string
-	if p.host == "" {
+	if p.Host == "" {
 		urls = append(urls, p.origin("localhost"))
 		if lan.IsValid() {
 			urls = append(urls, p.origin(lan.String()))
 		}
 	} else {
-		urls = append(urls, p.origin(p.host))
+		urls = append(urls, p.origin(p.Host))
 	}
-	if p.public != "" {
-		urls = append(urls, p.public)
+	if p.Public != "" {
+		urls = append(urls, p.Public)
 	}
 	return urls
 }
 
-// linkBase returns what invite links begin with, for a request with the given
+// LinkBase returns what invite links begin with, for a request with the given
 // origin: never localhost where the server can be reached from elsewhere.
-func (p place) linkBase(origin string, lan func() netip.Addr) string {
-	if p.public != "" {
-		return p.public
+func (p Place) LinkBase(origin string, lan func() netip.Addr) string {
+	if p.Public != "" {
+		return p.Public
 	}
 	_, host, _ := strings.Cut(origin, "://")
 	if !httpx.IsLoopbackHost(host) {
 		return origin
 	}
 	switch {
-	case p.host == "":
+	case p.Host == "":
 		if a := lan(); a.IsValid() {
 			return p.origin(a.String())
 		}
-	case !httpx.IsLoopbackHost(p.host):
-		return p.origin(p.host)
+	case !httpx.IsLoopbackHost(p.Host):
+		return p.origin(p.Host)
 	}
 	return origin
 }
 
-// lanAddress returns the address of this machine that others are most likely to
+// LAN returns the address of this machine that others are most likely to
 // reach it under: the one that traffic to the internet leaves from, else the first
 // of an interface that is up; the zero Addr if there is only loopback. It is asked
 // again each time, because laptops move.
-func lanAddress() netip.Addr {
+func LAN() netip.Addr {
 	// Connecting a UDP socket looks up the route and sends nothing. The addresses
 	// are documentation's (RFC 5737, RFC 3849), which only a default route covers.
 	for _, probe := range []string{"198.51.100.1:9", "[2001:db8::1]:9"} {
