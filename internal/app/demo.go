@@ -8,6 +8,7 @@ import (
 
 	"causeway/internal/demo"
 	"causeway/internal/httpx"
+	"causeway/internal/stats"
 )
 
 // openDemo makes the example chat, if it is to be offered, the handler of its hub.
@@ -20,7 +21,7 @@ func (a *App) openDemo(handler *lateHandler, proxies httpx.Proxies) (err error) 
 		Realtime:   a.hub.Service(demo.Hub),
 		ICE:        a.stunServers,
 		Relays:     a.grants,
-		Count:      new(messageCount).add,
+		Count:      a.demoMessages().add,
 		Origins:    a.cfg.DemoOrigins,
 		Origin:     proxies.Origin,
 		ClientAddr: proxies.Client,
@@ -40,19 +41,57 @@ func (a *App) demoOr(next http.Handler) http.Handler {
 	return a.demo.Handler(next)
 }
 
-// messageCount counts in memory, since the start.
-type messageCount struct {
-	mu         sync.Mutex
-	all, today int64
-	day        string
+// demoMessages is how the example chat's messages are counted.
+func (a *App) demoMessages() *messageCount {
+	c := &messageCount{recorder: a.stats.Recorder}
+	if a.stats.db != nil {
+		c.store = stats.NewStore(a.stats.db)
+	}
+	return c
 }
 
-func (c *messageCount) add(context.Context) (all, today int64, err error) {
+// messageCount counts messages in the statistics, and knows how many there were: those that are
+// stored, looked up now and then, as other processes may count as well, and its own since. What
+// it says never goes back, and misses of others' what they counted last.
+type messageCount struct {
+	recorder *stats.Recorder
+	store    *stats.Store // nil: since the start
+
+	mu         sync.Mutex
+	all, today int64
+	day        time.Time
+	looked     time.Time
+}
+
+// recountEvery is how often the stored counts are looked up at most.
+const recountEvery = 15 * time.Second
+
+func (c *messageCount) add(ctx context.Context) (all, today int64, err error) {
+	c.recorder.Add(stats.DemoMessages, 1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if day := time.Now().UTC().Format(time.DateOnly); day != c.day {
-		c.day, c.today = day, 0
+	now := time.Now().UTC()
+	if day := now.Truncate(24 * time.Hour); !day.Equal(c.day) {
+		c.day, c.today, c.looked = day, 0, time.Time{}
 	}
 	c.all, c.today = c.all+1, c.today+1
+	if c.store == nil || now.Sub(c.looked) < recountEvery {
+		return c.all, c.today, nil
+	}
+	first := c.looked.IsZero()
+	c.looked = now
+	for _, t := range []struct {
+		n    *int64
+		from time.Time
+	}{{&c.all, time.Unix(0, 0)}, {&c.today, c.day}} {
+		stored, err := c.store.Total(ctx, stats.DemoMessages, t.from)
+		if err != nil {
+			return c.all, c.today, err
+		}
+		if first && *t.n == 1 { // this one is not stored yet
+			stored++
+		}
+		*t.n = max(*t.n, stored)
+	}
 	return c.all, c.today, nil
 }

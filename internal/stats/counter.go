@@ -14,6 +14,7 @@ const (
 	RelayBytes                      // delivered by relays, or counted as such
 	TransfersOffered                // lists of files that a receiver saw
 	TransfersDone                   // and verified
+	DemoMessages                    // of the example chat
 	plain                           // how many these are
 )
 
@@ -52,6 +53,7 @@ var families = []family{
 	{name: "relay_bytes", help: "Bytes that relays delivered, as the ledger counts them."},
 	{name: "transfers_offered", help: "Lists of files that a receiver saw, as pages report."},
 	{name: "transfers_done", help: "Transfers that were received and verified, as pages report."},
+	{name: "demo_messages", help: "Messages of the example chat."},
 	{familyRefused, "reason", "What was refused, by reason.", []string{
 		"bad_grant", "unknown_link", "expired_link", "bad_request", "bad_message", "too_large", "forbidden",
 		"relay_absent", "relay_limited", "relay_none", "relay_spent", "relay_failed",

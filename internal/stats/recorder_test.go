@@ -21,7 +21,7 @@ func TestCounters(t *testing.T) {
 	names := Names()
 	for c, want := range map[Counter]string{
 		Sessions: "sessions", Joins: "joins", Negotiations: "negotiations", Messages: "messages",
-		RelayBytes: "relay_bytes", TransfersOffered: "transfers_offered", TransfersDone: "transfers_done", plain: "refusals.bad_grant",
+		RelayBytes: "relay_bytes", TransfersOffered: "transfers_offered", TransfersDone: "transfers_done", DemoMessages: "demo_messages", plain: "refusals.bad_grant",
 	} {
 		if names[c] != want {
 			t.Errorf("counter %d is %s, want %s", c, names[c], want)

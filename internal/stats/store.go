@@ -40,7 +40,8 @@ func Migrations() (fs.FS, error) { return fs.Sub(embedded, "migrations") }
 
 // The statements, with ? for parameters.
 const (
-	readSQL = "SELECT hour_start, counter, CAST(SUM(n) AS BIGINT) FROM stats_counts WHERE hour_start >= ? AND hour_start < ? GROUP BY hour_start, counter"
+	readSQL  = "SELECT hour_start, counter, CAST(SUM(n) AS BIGINT) FROM stats_counts WHERE hour_start >= ? AND hour_start < ? GROUP BY hour_start, counter"
+	totalSQL = "SELECT CAST(SUM(n) AS BIGINT) FROM stats_counts WHERE counter = ? AND hour_start >= ?"
 	// firstSQL is NULL in an empty table.
 	firstSQL  = "SELECT MIN(hour_start) FROM stats_counts"
 	forgetSQL = "DELETE FROM stats_counts WHERE hour_start < ?"
@@ -129,6 +130,18 @@ func (s *Store) Read(ctx context.Context, from, to time.Time) ([]Row, error) {
 		return nil, fmt.Errorf("read statistics: %w", err)
 	}
 	return rows, nil
+}
+
+// Total is what all runs have stored of a counter, in the hours that begin at from or later.
+func (s *Store) Total(ctx context.Context, c Counter, from time.Time) (int64, error) {
+	if err := s.Migrate(ctx); err != nil {
+		return 0, err
+	}
+	var n sql.NullInt64 // NULL in an empty table
+	if err := s.db.QueryRowContext(ctx, s.db.Rebind(totalSQL), s.names[c], from.Unix()).Scan(&n); err != nil {
+		return 0, fmt.Errorf("read statistics: %w", err)
+	}
+	return n.Int64, nil
 }
 
 // First is the first hour that is stored; zero if nothing is.

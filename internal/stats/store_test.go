@@ -74,6 +74,11 @@ func forgets(t *testing.T, s *Store) {
 	if u := usage(t, s, 1, 4); u.Sessions != 2+3+4 || u.Hours != 3 {
 		t.Errorf("%+v", u)
 	}
+	for from, want := range map[int]int64{0: 1 + 2 + 3 + 4 + 5, 3: 4 + 5, 9: 0} {
+		if n, err := s.Total(t.Context(), Sessions, at(from)); err != nil || n != want {
+			t.Errorf("total from hour %d: %d, %v; want %d", from, n, err, want)
+		}
+	}
 	if err := s.Forget(t.Context(), at(2)); err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +189,7 @@ func TestTSQL(t *testing.T) {
 	}
 	statements := sqldbtest.Migrations(t, files, d.Name)
 	statements["write"] = writeSQL(d)
-	for name, text := range map[string]string{"read": readSQL, "first": firstSQL, "forget": forgetSQL} {
+	for name, text := range map[string]string{"read": readSQL, "first": firstSQL, "total": totalSQL, "forget": forgetSQL} {
 		statements[name] = d.Rebind(text)
 	}
 	sqldbtest.TSQL(t, statements)
