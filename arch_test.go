@@ -64,6 +64,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/grant/shared":           {[]string{"internal/grant", "internal/guard", "internal/ice"}, []string{"golang.org/x/sync"}},
 	"internal/grant/sharedsql":        {[]string{"internal/grant/shared", "internal/sqldb"}, nil},
 	"internal/signaling":              {[]string{"internal/realtime", "internal/budget", "internal/grant", "internal/guard", "internal/ice", "internal/token", "internal/httpx"}, nil},
+	"internal/admin":                  {[]string{"internal/httpx", "internal/secret"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "golang.org/x/time"}},
 	"internal/demo":                   {[]string{"internal/realtime", "internal/grant", "internal/ice", "internal/httpx"}, []string{"golang.org/x/time"}},
 	"internal/token":                  {nil, []string{"github.com/golang-jwt/jwt/v5"}},
 	"internal/ice":                    {[]string{"internal/relay/control", "internal/relay/credential", "internal/secret"}, nil},

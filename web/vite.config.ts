@@ -27,7 +27,7 @@ export default defineConfig({
     assetsInlineLimit: 0, // the content security policy has no place for inlined code
     modulePreload: { polyfill: false },
     rollupOptions: {
-      input: { index: 'index.html', chat: 'chat.html', stats: 'stats.html', sw: 'send/sw/sw.ts' },
+      input: { index: 'index.html', chat: 'chat.html', stats: 'stats.html', demo: 'demo.html', admin: 'admin.html', sw: 'send/sw/sw.ts' },
       // The service worker's address must never change.
       output: { entryFileNames: (chunk) => (chunk.name === 'sw' ? 'sw.js' : 'assets/[name]-[hash].js') },
     },

@@ -267,6 +267,9 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 		return err
 	}
 	a.relays.routes(mux)
+	if err := a.openAdmin(ctx, mux); err != nil {
+		return err
+	}
 	connect := a.hub.Handler()
 	if a.service != nil {
 		connect = clients(connect, a.service.hub.Handler())

@@ -38,6 +38,7 @@ type Config struct {
 	Guard    `yaml:",inline" embed:""`
 	DemoChat `yaml:",inline" embed:""`
 	Places   `yaml:",inline" embed:""`
+	Operator `yaml:",inline" embed:""`
 	Process  `yaml:",inline" embed:""`
 
 	Statistics `yaml:",inline" embed:""`
@@ -226,13 +227,12 @@ func (c *Config) Validate() error {
 		bad("drain_timeout", "must not be negative")
 	}
 	unresolved(c, bad)
-	c.Service.validate(bad)
-	c.Azure.validate(bad)
-	c.Budget.validate(bad)
+	for _, validate := range []func(func(key, format string, args ...any)){
+		c.Service.validate, c.Azure.validate, c.Budget.validate, c.DemoChat.validate, c.Statistics.validate, c.Guard.validate, c.Operator.validate,
+	} {
+		validate(bad)
+	}
 	c.Nodes.validate(bad, c.Provider)
-	c.DemoChat.validate(bad)
-	c.Statistics.validate(bad)
-	c.Guard.validate(bad)
 	c.Places.validate(bad, c.SigningKey)
 	return errors.Join(errs...)
 }

@@ -58,7 +58,7 @@ type Keeper struct {
 	mu      sync.Mutex
 	members map[key]*presence
 	present map[string]int    // how many of members a session has
-	kicked  map[key]time.Time // until when they are shut out
+	kicked  map[key]time.Time // until when they, or a whole session (everyone), are shut out
 }
 
 // presence is one member with its connections and pairs.
@@ -168,7 +168,7 @@ func (k *Keeper) Connected(m Member, connectionID string) bool {
 func (k *Keeper) Admit(_ context.Context, m Member, connectionID string, atMost int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, ok := k.kicked[m.key()]; ok {
+	if k.shutOut(m) {
 		return ErrKicked
 	}
 	p := k.members[m.key()]

@@ -21,7 +21,7 @@ function collect(key, files) {
 rmSync(new URL('.vite/', dist), { recursive: true });
 
 let failed = false;
-for (const [page, view = page] of [['index.html', 'send/Sender.svelte'], ['index.html', 'send/Receiver.svelte'], ['chat.html'], ['stats.html']]) {
+for (const [page, view = page] of [['index.html', 'send/Sender.svelte'], ['index.html', 'send/Receiver.svelte'], ['chat.html'], ['stats.html'], ['demo.html'], ['admin.html']]) {
   const files = collect(view, collect(page, new Set([page])));
   let total = 0;
   for (const file of files) {
