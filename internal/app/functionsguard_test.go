@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"causeway/internal/config"
 	"causeway/internal/guard/work"
+	"causeway/internal/signaling"
 )
 
 // A flood from one network is refused, by the address that the platform's proxy adds, whatever else the
@@ -107,5 +109,23 @@ func TestFunctionsShareMoney(t *testing.T) {
 	}
 	if created == 0 || created > 10 || last.status != http.StatusServiceUnavailable {
 		t.Errorf("%d of 10 that there is money for; the last: %+v", created, last)
+	}
+}
+
+// Pages of allowed_origin use the API from elsewhere, and may send a proof of work.
+func TestFunctionsAllowOrigins(t *testing.T) {
+	base, _ := startFunctions(t, func(c *config.Config) { c.AllowedOrigin = []string{"https://static.example"} })
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	for origin, allowed := range map[string]string{"https://static.example": "https://static.example", "https://evil.example": ""} {
+		a := asked(t, "OPTIONS", base+"/api/sessions", "", "Origin", origin, "Access-Control-Request-Method", "POST")
+		if a.header.Get("Access-Control-Allow-Origin") != allowed || (a.status == http.StatusNoContent) != (allowed != "") {
+			t.Errorf("%s asks: %+v", origin, a)
+		}
+		if allowed != "" && !strings.Contains(a.header.Get("Access-Control-Allow-Headers"), signaling.WorkHeader) {
+			t.Errorf("%s: %v", origin, a.header)
+		}
+		if a := asked(t, "POST", base+"/api/sessions", "{}", "Origin", origin); a.header.Get("Access-Control-Allow-Origin") != allowed {
+			t.Errorf("%s: %+v", origin, a)
+		}
 	}
 }
