@@ -34,12 +34,11 @@ check: web/node_modules/.ready ## the quick gate: format, vet, staticcheck, arch
 	@scripts/vulncheck.sh $(GOVULNCHECK)
 	@echo 'check: ok'
 
-test: ## every test there is: Go with -race, web, the real binary, real browsers
+test: ## Go with -race, web, the real binary, real browsers; test-functions and test-infra are beside it
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory check test-web build
 	@$(MAKE) --no-print-directory -j2 --output-sync=target BUILT=1 test-go test-realtime
 	@$(MAKE) --no-print-directory -j2 --output-sync=target BUILT=1 test-e2e test-fuzz
-	@$(MAKE) --no-print-directory BUILT=1 test-functions
 
 test-go: ## Go tests, with the race detector
 	@CAUSEWAY_TEST_COTURN=1 CAUSEWAY_TEST_NAT=1 CAUSEWAY_TEST_POSTGRES=1 go test -race -timeout 10m ./...
