@@ -29,6 +29,7 @@ scenario('an operator sees sessions and budgets, ends a session, and blocks addr
   await page.getByRole('button', { name: 'Open' }).click();
   await page.getByRole('region', { name: 'Sessions', exact: true }).waitFor();
   await page.getByText('0 bytes relayed and 0 bytes leased of 100 GiB').waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390, 'the page does not scroll sideways');
   await look(page);
 
   await page.getByLabel('Address or prefix').fill('nonsense');
