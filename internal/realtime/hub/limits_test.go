@@ -221,7 +221,7 @@ func TestSlowClient(t *testing.T) {
 func TestStalledClient(t *testing.T) {
 	ended := make(chan string, 2)
 	h, origin := serveFront(t, hub.Config{
-		Timing:   hub.Timing{Write: time.Second},
+		Timing:   hub.Timing{Write: 5 * time.Second}, // a reader on a busy machine may pause for a second
 		Limits:   hub.Limits{OutboxMessages: 1000, OutboxBytes: 64 << 20},
 		Handlers: chat(funcs{disconnected: func(_ realtime.Connection, why string) { ended <- why }}),
 	})
