@@ -85,7 +85,7 @@ EOF
 # Static Web Apps' CLI is of npm, in a folder of its own: the front end needs none of it.
 npm_tools() {
   if [ deploy/site/node_modules/.ready -ot deploy/site/package-lock.json ]; then
-    npm --prefix deploy/site ci --no-audit --no-fund --loglevel=error >&2
+    npm --prefix deploy/site ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
     touch deploy/site/node_modules/.ready
   fi
 }

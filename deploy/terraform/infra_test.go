@@ -233,16 +233,35 @@ func (a *azure) bodies(e example) []byte {
 		var body any
 		text := ""
 		if len(c.Body) > 0 && json.Unmarshal(c.Body, &body) == nil {
+			byName(body)
 			if b, err := json.MarshalIndent(body, "", "  "); err == nil {
 				text = string(b) + "\n"
 			}
 		}
-		lines = append(lines, fmt.Sprintf("%s %s\n%s", c.Method, c.Path, text))
+		text = strings.ReplaceAll(text, firstOfMonth(), "2027-01-01")
+		lines = append(lines, stableIDs(fmt.Sprintf("%s %s\n%s", c.Method, c.Path, text)))
 	}
 	slices.Sort(lines)
-	text := strings.Join(lines, "\n")
-	text = strings.ReplaceAll(text, firstOfMonth(), "2027-01-01")
-	return []byte(stableIDs(text))
+	return []byte(strings.Join(lines, "\n"))
+}
+
+// byName sorts lists of things that have names: the provider keeps settings in maps.
+func byName(v any) {
+	name := func(v any) string {
+		m, _ := v.(map[string]any)
+		return fmt.Sprint(m["name"])
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for _, inner := range v {
+			byName(inner)
+		}
+	case []any:
+		for _, inner := range v {
+			byName(inner)
+		}
+		slices.SortStableFunc(v, func(a, b any) int { return strings.Compare(name(a), name(b)) })
+	}
 }
 
 func golden(t *testing.T, name string, got []byte) {
