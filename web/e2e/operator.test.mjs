@@ -37,7 +37,7 @@ scenario('an operator sees sessions and budgets, ends a session, and blocks addr
   await page.getByText('This is not an address or a prefix').waitFor();
   await page.getByLabel('Address or prefix').fill('203.0.113.0/24');
   await page.getByRole('button', { name: 'Block', exact: true }).click();
-  await page.getByRole('cell', { name: '203.0.113.0/24' }).waitFor();
+  await page.getByRole('cell', { name: '203.0.113.0/24', exact: true }).waitFor();
   await page.getByRole('button', { name: 'Unblock 203.0.113.0/24' }).click();
   await page.getByText('Nothing is blocked.').waitFor();
 
