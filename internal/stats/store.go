@@ -6,7 +6,6 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"sync"
 	"time"
 
 	"causeway/internal/sqldb"
@@ -24,16 +23,16 @@ type Row struct {
 
 // Store keeps counts in a database. It is safe for concurrent use.
 type Store struct {
-	db    *sqldb.DB
-	names []string
-	index map[string]Counter
-
-	mu       sync.Mutex
-	migrated bool
+	db     *sqldb.DB
+	schema *sqldb.Schema
+	names  []string
+	index  map[string]Counter
 }
 
 // NewStore returns a Store; it touches the database when it is first used.
-func NewStore(db *sqldb.DB) *Store { return &Store{db: db, names: Names(), index: index()} }
+func NewStore(db *sqldb.DB) *Store {
+	return &Store{db: db, schema: sqldb.NewSchema(db, Migrations, "stats"), names: Names(), index: index()}
+}
 
 // Migrations are the tables, in a folder for each dialect.
 func Migrations() (fs.FS, error) { return fs.Sub(embedded, "migrations") }
@@ -58,22 +57,7 @@ func writeSQL(d sqldb.Dialect) string {
 
 // Migrate makes or changes the tables, once. The other methods call it themselves, so that a
 // database that was away at the start is no harm.
-func (s *Store) Migrate(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.migrated {
-		return nil
-	}
-	files, err := Migrations()
-	if err != nil {
-		return err
-	}
-	if err := s.db.Migrate(ctx, files, "stats"); err != nil {
-		return err
-	}
-	s.migrated = true
-	return nil
-}
+func (s *Store) Migrate(ctx context.Context) error { return s.schema.Ready(ctx) }
 
 // Write stores rows of a run, all or none. Doing it again changes nothing.
 func (s *Store) Write(ctx context.Context, run string, rows []Row) error {

@@ -39,7 +39,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 
 	"causeway/internal/budget"
@@ -59,14 +58,12 @@ const (
 // Ledger is the accounts, in a database. It is safe for concurrent use.
 type Ledger struct {
 	db     *sqldb.DB
+	schema *sqldb.Schema
 	books  *budget.Bookkeeper
 	cfg    budget.Config
 	events chan budget.Event
 
 	delivered atomic.Int64 // by visits of this process
-
-	mu       sync.Mutex
-	migrated bool
 }
 
 // New returns a Ledger; it touches the database when it is first used. Of cfg, Dir, Poll and Registerer are
@@ -85,29 +82,11 @@ func New(db *sqldb.DB, cfg budget.Config) (*Ledger, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Ledger{db: db, books: books, cfg: cfg, events: make(chan budget.Event, maxEvents)}, nil
+	return &Ledger{db: db, schema: sqldb.NewSchema(db, Migrations, "budget"), books: books, cfg: cfg, events: make(chan budget.Event, maxEvents)}, nil
 }
 
 // Migrations are the tables, in a folder for each dialect.
 func Migrations() (fs.FS, error) { return fs.Sub(embedded, "migrations") }
-
-// ready makes the tables, once.
-func (l *Ledger) ready(ctx context.Context) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.migrated {
-		return nil
-	}
-	files, err := Migrations()
-	if err != nil {
-		return err
-	}
-	if err := l.db.Migrate(ctx, files, "budget"); err != nil {
-		return err
-	}
-	l.migrated = true
-	return nil
-}
 
 // Events returns what happens to accounts by visits of this process. It has one reader.
 func (l *Ledger) Events() <-chan budget.Event { return l.events }
@@ -237,7 +216,7 @@ func (l *Ledger) visit(ctx context.Context, what, session string, f func(*visit)
 // visitPage has f do something, with nobody else there. What f did is stored also if it fails; its
 // error is returned.
 func (l *Ledger) visitPage(ctx context.Context, what string, page func(*visit) (string, error), f func(*visit) error) error {
-	if err := l.ready(ctx); err != nil {
+	if err := l.schema.Ready(ctx); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	var v *visit

@@ -20,7 +20,7 @@ const (
 // Several at once do no harm: what a provider says is a total, and is charged once. An error is about some of it;
 // the next tick tries again.
 func (l *Ledger) Tick(ctx context.Context) error {
-	if err := l.ready(ctx); err != nil {
+	if err := l.schema.Ready(ctx); err != nil {
 		return fmt.Errorf("budget: %w", err)
 	}
 	var errs []error

@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"sync"
 	"time"
 
 	"causeway/internal/grant/shared"
@@ -28,16 +27,16 @@ var embedded embed.FS
 
 // Store implements shared.Store. It is safe for concurrent use.
 type Store struct {
-	db *sqldb.DB
-
-	mu       sync.Mutex
-	migrated bool
+	db     *sqldb.DB
+	schema *sqldb.Schema
 }
 
 var _ shared.Store = (*Store)(nil)
 
 // New returns a Store; it touches the database when it is first used.
-func New(db *sqldb.DB) *Store { return &Store{db: db} }
+func New(db *sqldb.DB) *Store {
+	return &Store{db: db, schema: sqldb.NewSchema(db, Migrations, "relay_pairs")}
+}
 
 // Migrations are the tables, in a folder for each dialect.
 func Migrations() (fs.FS, error) { return fs.Sub(embedded, "migrations") }
@@ -55,26 +54,9 @@ const (
 // keepBuckets is how long a full bucket stays, which says no more than none.
 const keepBuckets = time.Minute
 
-func (s *Store) ready(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.migrated {
-		return nil
-	}
-	files, err := Migrations()
-	if err != nil {
-		return err
-	}
-	if err := s.db.Migrate(ctx, files, "relay_pairs"); err != nil {
-		return err
-	}
-	s.migrated = true
-	return nil
-}
-
 // exec runs a statement, and returns how many rows it has changed.
 func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int64, error) {
-	if err := s.ready(ctx); err != nil {
+	if err := s.schema.Ready(ctx); err != nil {
 		return 0, err
 	}
 	var n int64
@@ -158,7 +140,7 @@ func listPairs(d sqldb.Dialect, f shared.Filter, limit int) (query string, args 
 
 // List implements shared.Store.
 func (s *Store) List(ctx context.Context, f shared.Filter, limit int) (pairs []shared.Pair, err error) {
-	if err := s.ready(ctx); err != nil {
+	if err := s.schema.Ready(ctx); err != nil {
 		return nil, err
 	}
 	query, args := listPairs(s.db.Dialect, f, limit)
