@@ -121,14 +121,14 @@ func TestGrantsArePutRenewedAndDeleted(t *testing.T) {
 		t.Errorf("%+v, %v", st, err)
 	}
 
-	for what, set := range map[string]func(){"drains": func() { s.Draining = true }, "is cut off": func() { s.Draining, s.CutOff = false, true }} {
+	for what, set := range map[string]func(){"drains": func() { s.Draining, s.CutOff = true, false }, "is cut off": func() { s.Draining, s.CutOff = false, true }} {
 		if set(); true {
 			if _, err := c.Put(ctx, id, good()); !errors.Is(err, ErrAway) {
 				t.Errorf("a node that %s: %v", what, err)
 			}
 		}
 	}
-	s.CutOff = false
+	s.Draining, s.CutOff = false, false
 	r.fail = fmt.Errorf("put: %w", grants.ErrSpent)
 	if _, err := c.Put(ctx, id, good()); !errors.Is(err, ErrSpent) {
 		t.Errorf("spent: %v", err)
