@@ -251,10 +251,11 @@ func serveNode(ctx context.Context, l net.Listener, h http.Handler, logger *slog
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: log.New(liblog.HTTP{Log: logger.With("part", "http")}, "", 0)}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // Serve says so
 	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve http: %w", err)
+	err := srv.Serve(l)
+	if errors.Is(err, http.ErrServerClosed) || ctx.Err() != nil && errors.Is(err, net.ErrClosed) { // whoever owns l ends with ctx, too
+		return nil
 	}
-	return nil
+	return fmt.Errorf("serve http: %w", err)
 }
 
 // Close releases the sockets of a Node that isn't run.
