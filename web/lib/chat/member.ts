@@ -163,6 +163,15 @@ export class Member {
     return true;
   }
 
+  /**
+   * This member leaves for good. By every way there is: the end of the link is told by way of the server, and may be there before
+   * what is still in the channel, which then nobody reads.
+   */
+  bye(): void {
+    const { online, signaling } = this.room;
+    if (this.send({ type: 'bye' }) && this.link?.ready && online) signaling.sealed(this.peer, this.pair!.seal(JSON.stringify({ type: 'bye' })));
+  }
+
   /** The server says that it lost its connection. The channel knows better, if there is one. */
   left(): void {
     if (!this.link?.ready) this.#enter('away');

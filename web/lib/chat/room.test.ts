@@ -151,6 +151,18 @@ test.each([false, true])('members meet, talk, and see how far it has come (direc
   expect(notes(ada)).toEqual(['bob is here.', 'carol is here.', 'carol has left.']);
 });
 
+test('a goodbye arrives even when the end of the link overtakes it', async () => {
+  const [ada, bob] = [enter('ada', { direct: true }), enter('bob', { direct: true })];
+  await pass(3000);
+  expect(bob.members.get(peerOf('ada'))!.link?.ready).toBe(true);
+  network.latencyMs = 500;
+  bob.leave();
+  bob.close();
+  server.leave(peerOf('bob'));
+  await pass(2000);
+  expect(notes(ada)).toEqual(['bob is here.', 'bob has left.']);
+});
+
 test.each([1, 2])('through a server that loses, doubles, dies and comes back: nothing is lost or doubled (%i)', async (round) => {
   server.loss = 0.3;
   server.double = 0.3;

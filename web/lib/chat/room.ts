@@ -168,7 +168,7 @@ export class Room implements RoomHandler, MemberRoom {
 
   /** For good: the others needn't wait. */
   leave(): void {
-    for (const member of this.others) member.send({ type: 'bye' });
+    for (const member of this.others) member.bye();
   }
 
   /** The page goes, perhaps to be loaded again. */

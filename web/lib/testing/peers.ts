@@ -9,6 +9,8 @@ export class Network {
   blocked = false;
   /** Connections are made for relayed paths only. */
   relayOnly = false;
+  /** How long a message is on its way in a channel. */
+  latencyMs = 1;
 
   create = (): RTCPeerConnection => {
     const connection = new FakeConnection(this, this.connections.length);
@@ -22,7 +24,7 @@ export class Network {
   }
 }
 
-const later = (work: () => void): void => void setTimeout(work, 1);
+const later = (work: () => void, ms = 1): void => void setTimeout(work, ms);
 
 class FakeChannel {
   readyState: RTCDataChannelState = 'connecting';
@@ -35,6 +37,8 @@ class FakeChannel {
   onbufferedamountlow: Listener = null;
   peer: FakeChannel | undefined;
 
+  constructor(private readonly network: Network) {}
+
   send(data: string | Uint8Array): void {
     if (this.readyState !== 'open') throw new Error('InvalidStateError');
     const copy = typeof data === 'string' ? data : data.slice().buffer;
@@ -43,7 +47,7 @@ class FakeChannel {
       this.bufferedAmount = Math.max(0, this.bufferedAmount - (typeof data === 'string' ? data.length : data.length));
       if (this.peer?.readyState === 'open') this.peer.onmessage?.({ data: copy } as never);
       if (this.bufferedAmount <= this.bufferedAmountLowThreshold) this.onbufferedamountlow?.({} as never);
-    });
+    }, this.network.latencyMs);
   }
 
   close(): void {
@@ -78,7 +82,7 @@ export class FakeConnection {
   ) {}
 
   createDataChannel(): FakeChannel {
-    const channel = new FakeChannel();
+    const channel = new FakeChannel(this.network);
     this.channels.push(channel);
     if (this.channels.length === 1) later(() => this.signalingState === 'stable' && !this.remoteDescription && this.onnegotiationneeded?.({} as never));
     return channel;
