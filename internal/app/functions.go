@@ -50,6 +50,7 @@ type Functions struct {
 	own      *budget.Ledger // what ledger is without a database
 	purse    *purse.Shared  // nil: without a database
 	told     told
+	fence    chan chan struct{} // closes what it is given when watchBudget has acted on all events
 	relays   *boughtRelays
 	parts    atomic.Pointer[parts]
 	listener net.Listener
@@ -65,7 +66,7 @@ const portVariable = "FUNCTIONS_CUSTOMHANDLER_PORT"
 
 // NewFunctions opens the socket, and reads the secrets. Close a Functions that isn't run.
 func NewFunctions(ctx context.Context, cfg config.Config, logger *slog.Logger) (*Functions, error) {
-	f := &Functions{cfg: cfg, log: logger, ops: ops.New()}
+	f := &Functions{cfg: cfg, log: logger, ops: ops.New(), fence: make(chan chan struct{})}
 	if err := f.open(ctx); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

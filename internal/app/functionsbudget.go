@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -72,21 +73,27 @@ func (f *Functions) watchBudget(ctx context.Context) error {
 			return nil
 		case e := <-f.ledger.Events():
 			f.spent(ctx, e)
+		case done := <-f.fence:
+			for len(f.ledger.Events()) > 0 {
+				f.spent(ctx, <-f.ledger.Events()) // nobody else takes them
+			}
+			close(done)
 		}
 	}
 }
 
-// tickBudget asks what was relayed, and acts on it before the host may put this instance to sleep.
+// tickBudget asks what was relayed. When it returns, watchBudget has acted on it: the host may put this
+// instance to sleep then.
 func (f *Functions) tickBudget(ctx context.Context) error {
 	err := f.ledger.Tick(ctx)
-	for {
-		select {
-		case e := <-f.ledger.Events(): // those that watchBudget has not taken
-			f.spent(ctx, e)
-		default:
-			return err
-		}
+	done := make(chan struct{})
+	select {
+	case f.fence <- done:
+		<-done
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
 	}
+	return err
 }
 
 // spent takes credentials back that an empty account concerns, and tells members. A shared ledger
