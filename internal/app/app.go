@@ -192,7 +192,7 @@ func (a *App) openRelay(ctx context.Context, key []byte) (err error) {
 		return err
 	}
 	a.grants, err = grant.New(grant.Config{
-		Moved:      a.moved,
+		Moved:      a.relays.moved,
 		Relay:      a.relays,
 		Declare:    a.relays.Declare,
 		Grace:      a.cfg.RelayGrace,

@@ -19,10 +19,16 @@ func (r *relays) Declare(_ context.Context, handle string, bytes int64) error {
 	return refusal(r.ledger.Declare(account, bytes))
 }
 
-// moved tells our own relay where a member signals from now.
-func (a *App) moved(m grant.Member) {
-	if a.relay != nil {
-		a.relay.Moved(m.Session, m.Peer, m.Addr)
+// moved tells relays where a member signals from now: it may be at any of them.
+func (r *relays) moved(m grant.Member) {
+	if r.own != nil {
+		r.own.Moved(m.Session, m.Peer, m.Addr)
+	}
+	if r.fleet == nil {
+		return
+	}
+	for _, n := range r.fleet.nodes {
+		n.Moved(m.Session, m.Peer, m.Addr)
 	}
 }
 

@@ -41,6 +41,7 @@ type NodeConfig struct {
 
 	Budgets     NodeBudgets
 	Allow, Deny []netip.Prefix // peers
+	SourcePin   string         // of grants: soft or strict
 
 	// AllowLoopback makes this machine's own services reachable. It is for tests, and lifts
 	// the budgets, and the limits by user and by source, which tests all come from.
@@ -85,8 +86,9 @@ func (n *Node) open(ctx context.Context) error {
 	c := relay.Config{
 		Shards: n.cfg.Shards, Listen: n.cfg.TURNListen, PublicIP: n.cfg.PublicIP, MinPort: n.cfg.Ports.First, MaxPort: n.cfg.Ports.Last,
 		Realm: n.cfg.Realm, Limits: n.limits(),
-		Policy: policy.Policy{Level: policy.P1, AllowLoopback: n.cfg.AllowLoopback, Allow: n.cfg.Allow, Deny: n.cfg.Deny},
-		Logger: n.log.With("part", "relay"), Registerer: n.ops.Registry,
+		Policy:       policy.Policy{Level: policy.P1, AllowLoopback: n.cfg.AllowLoopback, Allow: n.cfg.Allow, Deny: n.cfg.Deny},
+		StrictSource: n.cfg.SourcePin == "strict",
+		Logger:       n.log.With("part", "relay"), Registerer: n.ops.Registry,
 	}
 	authorize := n.openSecret
 	if n.cfg.Link.Key != "" {

@@ -55,6 +55,7 @@ type relayLink struct {
 	ControlListen string         `name:"control-listen" placeholder:"ADDRESS" help:"Of a node: address of its control interface over plain HTTP, on loopback, for a proxy or a test. By default HTTPS at --tls-listen."`
 	ControlWindow time.Duration  `name:"control-window" default:"60s" help:"Of a node: how long running calls outlive a control plane that can't be reached, on the bytes that are leased."`
 	PeerAllow     []netip.Prefix `name:"peer-allow" placeholder:"PREFIX" help:"Addresses (CIDR) that peers may have whatever the policy says."`
+	SourcePin     string         `name:"relay-source-pin" default:"soft" enum:"soft,strict" help:"Of a node: what becomes of a credential that is used from another network than first, and than its member signals from (${enum}): soft counts it, strict refuses it."`
 	PeerDeny      []netip.Prefix `name:"peer-deny" placeholder:"PREFIX" help:"Addresses (CIDR) that peers may not have, besides private and special ones."`
 }
 
@@ -86,7 +87,7 @@ func (c *relayCommand) Run(ctx context.Context, s streams) error {
 		PublicIP: c.PublicIP, Ports: c.RelayPorts, Realm: c.Realm, AuthSecret: c.AuthSecret,
 		AllowLoopback: c.Loopback, Allocations: c.Allocations, AllocationsPerUser: c.PerUser, AllocationsPerSource: c.PerSource,
 		Permissions: c.Permissions, BytesPerSecond: c.MaxBPS, Drain: c.Drain, Shards: cores,
-		Allow: c.PeerAllow, Deny: c.PeerDeny,
+		Allow: c.PeerAllow, Deny: c.PeerDeny, SourcePin: c.SourcePin,
 		Link:    app.NodeLink{Key: c.NodeKey, Control: c.Control, Listen: c.ControlListen, Window: c.ControlWindow, Session: c.Session},
 		Budgets: app.NodeBudgets{Dir: c.DataDir, User: c.User, Day: c.Day, Month: c.Month},
 	}, log)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ type Relay interface {
 	Put(g grants.Grant) error
 	Renew(id string, until time.Time, ice []grants.ICEAuth) error
 	Delete(id string)
+	Moved(session, member string, addr netip.Addr)
 }
 
 // APIConfig is what NewAPI needs. All fields but Open and Logger are required.
@@ -124,7 +126,7 @@ func (a *API) change(w http.ResponseWriter, r *http.Request, _ string) error {
 	if err := httpx.ReadJSON(w, r, maxBulk, &c); err != nil {
 		return err
 	}
-	if len(c.Renew) > maxChanges || len(c.Delete) > maxChanges {
+	if len(c.Renew) > maxChanges || len(c.Delete) > maxChanges || len(c.Moved) > maxChanges {
 		return &httpx.Error{Status: http.StatusRequestEntityTooLarge, Code: codeBad, Message: "Too many changes at once."}
 	}
 	for _, id := range c.Delete {
@@ -132,6 +134,9 @@ func (a *API) change(w http.ResponseWriter, r *http.Request, _ string) error {
 		if a.cfg.Close != nil {
 			a.cfg.Close(id)
 		}
+	}
+	for _, m := range c.Moved {
+		a.cfg.Relay.Moved(m.Session, m.Member, m.Addr.Unmap())
 	}
 	var answer Changed
 	now := time.Now()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,7 @@ func key(t *testing.T, name string) Key {
 type relay struct {
 	mu     sync.Mutex
 	grants map[string]grants.Grant
+	moved  []Move
 	fail   error
 }
 
@@ -61,6 +63,12 @@ func (r *relay) Delete(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.grants, id)
+}
+
+func (r *relay) Moved(session, member string, addr netip.Addr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.moved = append(r.moved, Move{session, member, addr})
 }
 
 func (r *relay) get(id string) (grants.Grant, bool) {
@@ -265,6 +273,14 @@ func TestRemoteCollects(t *testing.T) {
 	}
 	wait(t, func() bool { g, _ := r.get(id); return time.Until(g.Until) > 50*time.Minute })
 	wait(t, func() bool { return errors.Is(remote.Renew("gone", until, nil), ErrUnknown) })
+	remote.Moved("s", "m", netip.MustParseAddr("192.0.2.7"))
+	remote.Moved("s", "n", netip.Addr{})
+	wait(t, func() bool { r.mu.Lock(); defer r.mu.Unlock(); return len(r.moved) == 2 })
+	for _, m := range r.moved {
+		if m.Session != "s" || m.Addr.IsValid() != (m.Member == "m") {
+			t.Errorf("moved: %+v", m)
+		}
+	}
 	if err := remote.Delete(ctx, id); err != nil {
 		t.Error(err)
 	}

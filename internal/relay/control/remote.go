@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -22,8 +23,11 @@ type Remote struct {
 	mu      sync.Mutex
 	renew   map[string]renewal
 	del     map[string]struct{}
+	moved   map[memberKey]netip.Addr
 	unknown map[string]struct{} // what the node says is gone
 }
+
+type memberKey struct{ session, member string }
 
 type renewal struct {
 	until time.Time
@@ -38,7 +42,7 @@ const (
 // NewRemote wraps c. calls counts by result, for all Remotes; NewCalls makes it.
 func NewRemote(c *Client, calls *prometheus.CounterVec, log *slog.Logger) *Remote {
 	return &Remote{Client: c, calls: calls, log: log, wake: make(chan struct{}, 1),
-		renew: map[string]renewal{}, del: map[string]struct{}{}, unknown: map[string]struct{}{}}
+		renew: map[string]renewal{}, del: map[string]struct{}{}, moved: map[memberKey]netip.Addr{}, unknown: map[string]struct{}{}}
 }
 
 // NewCalls is the metric of calls to nodes.
@@ -82,12 +86,23 @@ func (r *Remote) Delete(_ context.Context, id string) error {
 	return nil
 }
 
+// Moved says where a member signals from now. It does not wait; a node that can't be told hears it with the next grant.
+func (r *Remote) Moved(session, member string, addr netip.Addr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.moved) < maxWaiting {
+		r.moved[memberKey{session, member}] = addr
+		r.nudge()
+	}
+}
+
 // Forget drops what waits: the node has lost its grants.
 func (r *Remote) Forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.renew)
 	clear(r.del)
+	clear(r.moved)
 	clear(r.unknown)
 }
 
@@ -112,7 +127,7 @@ func (r *Remote) Run(ctx context.Context) error {
 			return nil
 		case <-r.wake:
 		}
-		for c := r.take(); len(c.Renew)+len(c.Delete) > 0 && ctx.Err() == nil; c = r.take() {
+		for c := r.take(); len(c.Renew)+len(c.Delete)+len(c.Moved) > 0 && ctx.Err() == nil; c = r.take() {
 			err := r.send(ctx, c)
 			failed := failing
 			if failing = err != nil; failing {
@@ -148,6 +163,14 @@ func (r *Remote) take() (c Changes) {
 		}
 		delete(r.del, id)
 		c.Delete = append(c.Delete, id)
+	}
+	for of, addr := range r.moved {
+		if len(c.Moved) == maxChanges || size > maxBulk*3/4 {
+			break
+		}
+		delete(r.moved, of)
+		size += 96 + len(of.session) + len(of.member)
+		c.Moved = append(c.Moved, Move{of.session, of.member, addr})
 	}
 	return c
 }
@@ -186,7 +209,7 @@ func (r *Remote) send(ctx context.Context, c Changes) error {
 func (r *Remote) Waiting() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.renew) + len(r.del)
+	return len(r.renew) + len(r.del) + len(r.moved)
 }
 
 // pause waits, unless ctx ends.

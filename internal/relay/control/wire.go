@@ -81,10 +81,18 @@ type Placed struct {
 	Realm string   `json:"realm"`
 }
 
-// Changes renew and delete.
+// Changes renew and delete, and say where members signal from now.
 type Changes struct {
 	Renew  []Renewal `json:"renew,omitempty"`
 	Delete []string  `json:"delete,omitempty"`
+	Moved  []Move    `json:"moved,omitempty"`
+}
+
+// Move of a member to another address, the zero one if that is not public.
+type Move struct {
+	Session string     `json:"session"`
+	Member  string     `json:"member"`
+	Addr    netip.Addr `json:"addr"`
 }
 
 // Renewal of one grant.
