@@ -19,6 +19,7 @@ import (
 	"github.com/letsencrypt/pebble/v2/wfe"
 	"github.com/miekg/dns"
 
+	"causeway/internal/app/certs"
 	"causeway/internal/config"
 )
 
@@ -72,11 +73,8 @@ func TestACME(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := l.Addr().(*net.TCPAddr).Port
-	cfg := config.Config{}
-	var roots *x509.CertPool
-	cfg.TLS, roots = pebble(t, port)
-	cfg.DataDir = t.TempDir()
-	tc, err := tlsConfig(t.Context(), cfg, port, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	c, roots := pebble(t, port)
+	tc, err := certs.TLS(t.Context(), c, t.TempDir(), port, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"causeway/internal/app/certs"
 	"causeway/internal/app/place"
 	"causeway/internal/budget"
 	"causeway/internal/config"
@@ -131,7 +132,7 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	probed.Handle("/", a.requests.count(a.unblocked(proxies, a.demoOr(mux))))
-	if a.tls, err = tlsConfig(ctx, cfg, a.place.Port, a.log); err != nil {
+	if a.tls, err = certs.TLS(ctx, cfg.TLS, cfg.DataDir, a.place.Port, a.log); err != nil {
 		return err
 	}
 	a.share()

@@ -192,42 +192,6 @@ func TestTLSFromFiles(t *testing.T) {
 	}
 }
 
-// A renewed certificate is served soon after its file changed; a damaged one is not.
-func TestCertificateReload(t *testing.T) {
-	c := testConfig(t)
-	c.Cert, c.Key = filepath.Join(c.DataDir, "cert.pem"), filepath.Join(c.DataDir, "key.pem")
-	writeCert(t, c, 1)
-	f := &certFile{cert: c.Cert, key: c.Key, log: slog.New(slog.DiscardHandler)}
-	if err := f.load(); err != nil {
-		t.Fatal(err)
-	}
-	serial := func() int64 {
-		f.looked = time.Time{} // as if lookEvery had passed
-		cert, err := f.get(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return cert.Leaf.SerialNumber.Int64()
-	}
-	touch := func(at time.Time) {
-		if err := os.Chtimes(c.Cert, at, at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	writeCert(t, c, 2)
-	touch(time.Now().Add(time.Second))
-	if got := serial(); got != 2 {
-		t.Errorf("serial %d after the renewal", got)
-	}
-	if err := os.WriteFile(c.Cert, []byte("damaged"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	touch(time.Now().Add(2 * time.Second))
-	if got := serial(); got != 2 {
-		t.Errorf("serial %d with a damaged file", got)
-	}
-}
-
 func TestErrorLogNamesNobody(t *testing.T) {
 	var b bytes.Buffer
 	l := liblog.HTTP{Log: slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}))}

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"causeway/internal/app/certs"
 	"causeway/internal/budget"
 	"causeway/internal/config"
 	"causeway/internal/liblog"
@@ -39,13 +40,8 @@ type NodeConfig struct {
 	AuthSecret string   // secret reference; empty for a node
 	Link       NodeLink // or this
 
-	Budgets     NodeBudgets
-	Allow, Deny []netip.Prefix // peers
-	SourcePin   string         // of grants: soft or strict
-
-	// AllowLoopback makes this machine's own services reachable. It is for tests, and lifts
-	// the budgets, and the limits by user and by source, which tests all come from.
-	AllowLoopback                                         bool
+	Budgets                                               NodeBudgets
+	Peers                                                 NodePeers
 	Allocations, AllocationsPerUser, AllocationsPerSource int
 	Permissions, BytesPerSecond                           int
 	Shards                                                int // sockets for UDP clients; 0: one a core
@@ -57,6 +53,15 @@ type NodeConfig struct {
 type NodeBudgets struct {
 	Dir              string
 	User, Day, Month config.Size
+}
+
+// NodePeers is whom clients reach, and who clients are.
+type NodePeers struct {
+	Allow, Deny []netip.Prefix // besides the policy
+	StrictPin   bool           // a credential is refused elsewhere than where it was first
+	// AllowLoopback makes this machine's own services reachable. It is for tests, and lifts
+	// the budgets, and the limits by user and by source, which tests all come from.
+	AllowLoopback bool
 }
 
 // Node is a relay by itself.
@@ -80,14 +85,14 @@ func NewNode(ctx context.Context, cfg NodeConfig, logger *slog.Logger) (*Node, e
 }
 
 func (n *Node) open(ctx context.Context) error {
-	if n.cfg.AllowLoopback {
+	if n.cfg.Peers.AllowLoopback {
 		n.log.Warn("ALLOW_LOOPBACK_PEERS IS ON: whoever has a credential reaches every UDP service of this machine; for tests only")
 	}
 	c := relay.Config{
 		Shards: n.cfg.Shards, Listen: n.cfg.TURNListen, PublicIP: n.cfg.PublicIP, MinPort: n.cfg.Ports.First, MaxPort: n.cfg.Ports.Last,
 		Realm: n.cfg.Realm, Limits: n.limits(),
-		Policy:       policy.Policy{Level: policy.P1, AllowLoopback: n.cfg.AllowLoopback, Allow: n.cfg.Allow, Deny: n.cfg.Deny},
-		StrictSource: n.cfg.SourcePin == "strict",
+		Policy:       policy.Policy{Level: policy.P1, AllowLoopback: n.cfg.Peers.AllowLoopback, Allow: n.cfg.Peers.Allow, Deny: n.cfg.Peers.Deny},
+		StrictSource: n.cfg.Peers.StrictPin,
 		Logger:       n.log.With("part", "relay"), Registerer: n.ops.Registry,
 	}
 	authorize := n.openSecret
@@ -122,7 +127,7 @@ func (n *Node) limits() relay.Limits {
 		Allocations: n.cfg.Allocations, AllocationsPerHolder: n.cfg.AllocationsPerUser, AllocationsPerSource: n.cfg.AllocationsPerSource,
 		Permissions: n.cfg.Permissions, BytesPerSecond: n.cfg.BytesPerSecond,
 	}
-	if n.cfg.AllowLoopback {
+	if n.cfg.Peers.AllowLoopback {
 		l.AllocationsPerHolder, l.AllocationsPerSource = l.Allocations, l.Allocations
 	}
 	return l
@@ -153,7 +158,7 @@ func (n *Node) openSecret(ctx context.Context, c *relay.Config) error {
 }
 
 func (n *Node) openBudgets() error {
-	if n.cfg.AllowLoopback {
+	if n.cfg.Peers.AllowLoopback {
 		return nil
 	}
 	limit := func(s config.Size) budget.Cap { return budget.Cap{Bytes: int64(s)} }
@@ -177,8 +182,7 @@ func (n *Node) openTLS(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("tls_listen: %w", err)
 	}
-	c := config.Config{TLS: n.cfg.TLS, Process: config.Process{DataDir: n.cfg.Budgets.Dir}}
-	t, err := tlsConfig(ctx, c, l.Addr().(*net.TCPAddr).Port, n.log)
+	t, err := certs.TLS(ctx, n.cfg.TLS, n.cfg.Budgets.Dir, l.Addr().(*net.TCPAddr).Port, n.log)
 	if err == nil && t == nil {
 		err = errors.New("tls_listen: without a certificate")
 	}

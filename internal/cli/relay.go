@@ -85,9 +85,9 @@ func (c *relayCommand) Run(ctx context.Context, s streams) error {
 	n, err := app.NewNode(ctx, app.NodeConfig{
 		TURNListen: c.TURNListen, TLSListen: c.TLSListen, OpsListen: c.OpsListen, TLS: config.TLS(c.relayTLS),
 		PublicIP: c.PublicIP, Ports: c.RelayPorts, Realm: c.Realm, AuthSecret: c.AuthSecret,
-		AllowLoopback: c.Loopback, Allocations: c.Allocations, AllocationsPerUser: c.PerUser, AllocationsPerSource: c.PerSource,
+		Allocations: c.Allocations, AllocationsPerUser: c.PerUser, AllocationsPerSource: c.PerSource,
 		Permissions: c.Permissions, BytesPerSecond: c.MaxBPS, Drain: c.Drain, Shards: cores,
-		Allow: c.PeerAllow, Deny: c.PeerDeny, SourcePin: c.SourcePin,
+		Peers:   app.NodePeers{Allow: c.PeerAllow, Deny: c.PeerDeny, StrictPin: c.SourcePin == "strict", AllowLoopback: c.Loopback},
 		Link:    app.NodeLink{Key: c.NodeKey, Control: c.Control, Listen: c.ControlListen, Window: c.ControlWindow, Session: c.Session},
 		Budgets: app.NodeBudgets{Dir: c.DataDir, User: c.User, Day: c.Day, Month: c.Month},
 	}, log)

@@ -1,4 +1,6 @@
-package app
+// Package certs is where listeners get their certificates: from files, which are read again when they change, or from an
+// ACME authority, which asks at the listener itself (TLS-ALPN-01, RFC 8737), so that one port is enough.
+package certs
 
 import (
 	"context"
@@ -18,18 +20,18 @@ import (
 	"causeway/internal/liblog"
 )
 
-// tlsConfig returns how the listener speaks TLS; nil for plain HTTP. With ACME,
-// certificates are obtained and renewed in the background until ctx ends.
-func tlsConfig(ctx context.Context, cfg config.Config, port int, log *slog.Logger) (*tls.Config, error) {
+// TLS returns how the listener at port speaks TLS; nil if c names no certificate. With ACME, certificates are
+// obtained and renewed in the background until ctx ends, and kept in a folder of dir.
+func TLS(ctx context.Context, c config.TLS, dir string, port int, log *slog.Logger) (*tls.Config, error) {
 	switch {
-	case cfg.Cert != "":
-		f := &certFile{cert: cfg.Cert, key: cfg.Key, log: log}
+	case c.Cert != "":
+		f := &certFile{cert: c.Cert, key: c.Key, log: log}
 		if err := f.load(); err != nil {
 			return nil, err
 		}
 		return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: f.get}, nil
-	case len(cfg.ACMEDomain) > 0:
-		return acmeConfig(ctx, cfg, port, log)
+	case len(c.ACMEDomain) > 0:
+		return acmeConfig(ctx, c, dir, port, log)
 	}
 	return nil, nil
 }
@@ -76,7 +78,7 @@ func (f *certFile) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 }
 
 // acmeConfig uses the TLS-ALPN challenge, which needs no second port.
-func acmeConfig(ctx context.Context, cfg config.Config, port int, log *slog.Logger) (*tls.Config, error) {
+func acmeConfig(ctx context.Context, c config.TLS, dir string, port int, log *slog.Logger) (*tls.Config, error) {
 	logger := zap.New(liblog.Zap{Log: log.With("part", "acme")})
 	var magic *certmagic.Config
 	cache := certmagic.NewCache(certmagic.CacheOptions{
@@ -85,27 +87,27 @@ func acmeConfig(ctx context.Context, cfg config.Config, port int, log *slog.Logg
 	})
 	context.AfterFunc(ctx, cache.Stop)
 	magic = certmagic.New(cache, certmagic.Config{
-		Storage: &certmagic.FileStorage{Path: filepath.Join(cfg.DataDir, "acme")},
+		Storage: &certmagic.FileStorage{Path: filepath.Join(dir, "acme")},
 		Logger:  logger,
 	})
-	roots, err := acmeRoots(cfg.ACMERoot)
+	roots, err := acmeRoots(c.ACMERoot)
 	if err != nil {
 		return nil, err
 	}
-	ca := cfg.ACMECA
+	ca := c.ACMECA
 	if ca == "" {
 		ca = certmagic.LetsEncryptProductionCA
 	}
 	magic.Issuers = []certmagic.Issuer{certmagic.NewACMEIssuer(magic, certmagic.ACMEIssuer{
 		CA:                   ca,
-		Email:                cfg.ACMEEmail,
+		Email:                c.ACMEEmail,
 		Agreed:               true,
 		TrustedRoots:         roots,
 		DisableHTTPChallenge: true,
 		AltTLSALPNPort:       port,
 		Logger:               logger,
 	})}
-	if err := magic.ManageAsync(ctx, cfg.ACMEDomain); err != nil {
+	if err := magic.ManageAsync(ctx, c.ACMEDomain); err != nil {
 		return nil, fmt.Errorf("manage certificates: %w", err)
 	}
 	t := magic.TLSConfig()
