@@ -41,6 +41,8 @@ export class LazyRelay {
   #waiting = false;
   #asked = false;
   #given = '';
+  /** Those that need no credentials, and stay. */
+  readonly #others: RTCIceServer[];
   #ask: ReturnType<typeof setTimeout> | undefined;
   #restart: ReturnType<typeof setTimeout> | undefined;
 
@@ -52,6 +54,7 @@ export class LazyRelay {
     /** From an earlier link with the same peer. */
     servers?: RTCIceServer[],
   ) {
+    this.#others = pc.getConfiguration().iceServers ?? [];
     if (servers) this.use(servers);
     this.ready = Promise.resolve();
     if (servers || pc.getConfiguration().iceTransportPolicy !== 'relay') return;
@@ -83,9 +86,7 @@ export class LazyRelay {
     const given = JSON.stringify(servers);
     if (given === this.#given) return;
     this.#given = given;
-    const before = this.pc.getConfiguration();
-    const others = (before.iceServers ?? []).filter((server) => !server.username);
-    this.pc.setConfiguration({ ...before, iceServers: [...others, ...servers] });
+    this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: [...this.#others, ...servers] });
     this.#begin();
     if ((this.#path && !now) || !this.pc.localDescription) return;
     if (this.role === 'host') return this.pc.restartIce();

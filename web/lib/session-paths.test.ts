@@ -249,7 +249,8 @@ test('when a relay goes away, the host restarts ICE with the other one, though t
   g.relay('host', 1, server.relayed);
   const [a, b] = network.connections;
   const before = [a!.restarts, b!.restarts];
-  const next = [{ urls: ['turn:there'], username: 'v', credential: 'd' }];
+  const relayAt = (place: string) => [{ urls: [`stun:${place}`] }, { urls: [`turn:${place}`], username: 'v', credential: 'd' }];
+  const next = relayAt('there');
   h.restart('guest', next);
   g.restart('host', next);
   h.restart('nobody', next);
@@ -261,6 +262,9 @@ test('when a relay goes away, the host restarts ICE with the other one, though t
   h.restart('guest', next); // again: there is nothing new
   await pass(2000);
   expect(a!.restarts - before[0]!).toBe(1);
+  h.restart('guest', relayAt('elsewhere'));
+  await pass(10);
+  expect(a!.configuration.iceServers).toEqual([{ urls: 'stun:here' }, ...relayAt('elsewhere')]); // nothing of those before
 });
 
 test('a guest whose host hears nothing of it restarts ICE itself; a direct path stays', async () => {
