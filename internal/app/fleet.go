@@ -204,7 +204,7 @@ func (m mover) move(ctx context.Context, l leave) {
 }
 
 // drainRelay has the own relay make nothing new and its pairs move elsewhere, and waits until nothing is
-// allocated, or for DrainTimeout.
+// relayed any more, or for DrainTimeout.
 func (a *App) drainRelay(ctx context.Context) {
 	if a.relay == nil || a.relays == nil {
 		return

@@ -57,7 +57,8 @@ type Config struct {
 	// Registerer gets the metrics, causeway_relay_…; nil for none.
 	Registerer prometheus.Registerer
 
-	now func() time.Time // tests move it; nil is time.Now
+	now   func() time.Time // tests move it; nil is time.Now
+	quiet time.Duration    // tests shorten it; 0 is quietAfter
 }
 
 // Limits bounds what clients can make the server hold. A zero field takes its default.
@@ -109,6 +110,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.quiet == 0 {
+		c.quiet = quietAfter
 	}
 	if c.now == nil {
 		c.now = time.Now

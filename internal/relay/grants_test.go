@@ -413,6 +413,17 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// What browsers have not let go of yet, and use no more, holds up nobody.
+func TestDrainOfWhatIsIdle(t *testing.T) {
+	r := start(t, func(c *Config) { c.quiet = 50 * time.Millisecond })
+	a, b := r.linked("udp", r.grant("a", nil), r.grant("b", nil))
+	a.send(data(100))
+	b.receiveRaw()
+	if err := r.Drain(t.Context()); err != nil || r.Allocations() != 2 {
+		t.Errorf("%v, %d allocations", err, r.Allocations())
+	}
+}
+
 // While its control plane is not reached, a node's grants outlive their end, but not their NotAfter.
 func TestGrantsOutliveTheirEnd(t *testing.T) {
 	r := start(t, nil)

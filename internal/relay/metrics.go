@@ -158,6 +158,18 @@ func (m *metrics) tally() *tally {
 	return t
 }
 
+// relayed is how many packets were.
+func (m *metrics) relayed() (n uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range m.tallies {
+		for i := range t.packets {
+			n += t.packets[i].Load()
+		}
+	}
+	return n
+}
+
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.packets

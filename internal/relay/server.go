@@ -192,13 +192,25 @@ func (s *Server) closeSockets() error {
 	return errors.Join(errs...)
 }
 
-// Drain makes no new allocations from now on, and waits until there is none left, or ctx
-// ends.
+// quietAfter is longer than the time between two of an ICE agent's consent checks (RFC 7675: at most 6 s).
+const quietAfter = 7 * time.Second
+
+// Drain makes no new allocations from now on, and waits until there is none left that anything passes, or ctx
+// ends. Browsers let go of what they no longer use late: Chromium, half a minute after an ICE restart.
 func (s *Server) Drain(ctx context.Context) error {
 	s.draining.Store(true)
+	passed, since := s.metrics.relayed(), time.Now()
+	look := time.NewTicker(s.cfg.quiet / 8)
+	defer look.Stop()
 	for s.Allocations() > 0 {
 		select {
 		case <-s.zero:
+		case now := <-look.C:
+			if n := s.metrics.relayed(); n != passed {
+				passed, since = n, now
+			} else if now.Sub(since) >= s.cfg.quiet {
+				return nil
+			}
 		case <-ctx.Done():
 			return fmt.Errorf("drain relay: %w", ctx.Err())
 		}

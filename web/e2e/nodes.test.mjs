@@ -1,5 +1,5 @@
-// Relay nodes elsewhere, and browsers: a file goes through one, which is killed on the way; it arrives through the other. What is
-// pushed when, and drains, are in internal/acceptance.
+// Relay nodes elsewhere, and browsers: a file goes through one, which is told to end, then through another, which is killed; it
+// arrives through the third. What is pushed when is in internal/acceptance.
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -31,10 +31,10 @@ async function node(scene, name, control) {
   return run;
 }
 
-scenario('a relay node is killed on the way from chromium to firefox', async (scene) => {
+scenario('a relay node drains, the next is killed, on the way from chromium to firefox', async (scene) => {
   const port = await freePort();
   const control = `http://127.0.0.1:${port}`;
-  const names = ['first', 'second'];
+  const names = ['first', 'second', 'third'];
   const nodes = await Promise.all(names.map((name) => node(scene, name, control)));
   const config = join(await scene.directory(), 'causeway.yaml');
   await writeFile(config, `relay_node:\n${nodes.map(({ url }, i) => `- {name: ${names[i]}, url: "${url}"}\n`).join('')}`);
@@ -46,9 +46,15 @@ scenario('a relay node is killed on the way from chromium to firefox', async (sc
   await receiver.visit(await sender.offer(server.origin, [file.path], 'relay=only'), 'relay=only');
   await receiver.accept();
   await receiver.says(/[1-9]\d? ?%/);
-  nodes[0].child.kill('SIGKILL');
-  await nodes[0].finished();
+  const moved = (from) => server.output('the pair moved', () => new RegExp(`pairs were given another relay.*from=${from}`).test(server.stderr));
+  // Told to end, it waits until both have moved away: nothing is cut.
+  assert.deepEqual(await nodes[0].stop(), { code: 0, signal: null });
+  assert.match(nodes[0].stderr, /draining.*allocations=[1-9]/);
+  assert.doesNotMatch(nodes[0].stderr, /allocations are cut/);
+  await moved('first');
+  nodes[1].child.kill('SIGKILL');
+  await nodes[1].finished();
+  await moved('second');
   await Promise.all([sender.shown('done'), receiver.shown('done')]);
   for (const peer of [sender, receiver]) assert.equal(await peer.path(), 'relay', `the path that the ${peer.name} shows`);
-  assert.match(server.stderr, /pairs were given another relay.*from=first/);
 });
