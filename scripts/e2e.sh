@@ -6,11 +6,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Files run side by side: in most of them most of the time somebody waits.
 run() {
-  node --test --test-concurrency=1 --test-timeout="${CAUSEWAY_E2E_TIMEOUT:-1200000}" ${CAUSEWAY_E2E_EXCEPT:+--test-skip-pattern="$CAUSEWAY_E2E_EXCEPT"} "$@"
+  node --test --test-concurrency="${CAUSEWAY_E2E_JOBS:-2}" --test-timeout="${CAUSEWAY_E2E_TIMEOUT:-1200000}" ${CAUSEWAY_E2E_EXCEPT:+--test-skip-pattern="$CAUSEWAY_E2E_EXCEPT"} "$@"
 }
 
-# The transfers of 200 MiB take half of the time, the other tests mostly wait: so they run side by side.
+# The transfers of 200 MiB take the longest, so they begin at once and not in their turn.
 run_all() {
   local big=web/e2e/transfer.test.mjs said others status=0
   said=$(mktemp)

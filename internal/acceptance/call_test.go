@@ -133,6 +133,9 @@ func newCall(t testing.TB, base string) *call {
 				}
 			}
 		}()
+		if _, err := hub.Invoke(ctx, "hello", map[string]any{"n": 1}); err != nil { // answered: signaling knows that it is there
+			t.Fatal(err)
+		}
 	}
 	return c
 }
