@@ -34,6 +34,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/app":                    {[]string{"internal/..."}, []string{"golang.org/x/sync", "github.com/prometheus/client_golang"}},
 	"internal/app/certs":              {[]string{"internal/config", "internal/liblog"}, []string{"github.com/caddyserver/certmagic", "go.uber.org/zap"}},
 	"internal/app/place":              {[]string{"internal/httpx"}, nil},
+	"internal/app/service":            {[]string{"internal/config", "internal/realtime", "internal/realtime/accesskey", "internal/realtime/echo", "internal/realtime/hub", "internal/realtime/rest", "internal/secret", "internal/signaling", "internal/token"}, []string{"github.com/prometheus/client_golang"}},
 	"internal/realtime":               {nil, nil},
 	"internal/realtime/accesskey":     {[]string{"internal/realtime", "internal/secret"}, []string{"github.com/golang-jwt/jwt/v5"}},
 	"internal/realtime/echo":          {[]string{"internal/realtime"}, nil},

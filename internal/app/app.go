@@ -29,6 +29,7 @@ import (
 
 	"causeway/internal/app/certs"
 	"causeway/internal/app/place"
+	"causeway/internal/app/service"
 	"causeway/internal/budget"
 	"causeway/internal/config"
 	"causeway/internal/demo"
@@ -67,7 +68,7 @@ type App struct {
 	relays    *relays
 	ledger    *budget.Ledger
 	stats     *statistics
-	service   *service // for other applications; nil: not offered
+	service   *service.Service // for other applications; nil: not offered
 	http      *http.Server
 	requests  requests       // all but probes
 	tls       *tls.Config    // nil: plain HTTP
@@ -117,17 +118,21 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 	a.ops.Routes(probed)
 	if cfg.Realtime || o.RealtimeOnly {
 		reg := prometheus.WrapRegistererWith(prometheus.Labels{"service": "realtime"}, a.ops.Registry)
-		if a.service, err = newService(ctx, cfg, o, proxies.Client, reg, a.log.With("part", "realtime")); err != nil {
+		a.service, err = service.New(ctx, cfg, service.Config{
+			Reload: o.Reload, KeyDir: filepath.Join(cfg.DataDir, keysDir), Alone: o.RealtimeOnly, Echo: o.Echo,
+			ClientAddr: proxies.Client, Registerer: reg, Logger: a.log.With("part", "realtime"),
+		})
+		if err != nil {
 			return err
 		}
-		a.service.routes(mux)
+		a.service.Routes(mux)
 	}
 	if o.RealtimeOnly {
 		if err := a.openGuard(nil); err != nil {
 			return err
 		}
-		mux.Handle("/client", a.service.hub.Handler())
-		mux.Handle("/client/", a.service.hub.Handler())
+		mux.Handle("/client", a.service.Hub().Handler())
+		mux.Handle("/client/", a.service.Hub().Handler())
 	} else if err := a.openOwn(ctx, mux, proxies); err != nil {
 		return err
 	}
@@ -137,7 +142,7 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 	}
 	a.share()
 	a.http = &http.Server{
-		Handler:           demux.Handler(httpx.SecurityHeaders(proxies, tidy(probed), cfg.Places.Origins()...)),
+		Handler:           demux.Handler(httpx.SecurityHeaders(proxies, service.Tidy(probed), cfg.Places.Origins()...)),
 		ConnContext:       demux.ConnContext,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
@@ -147,6 +152,9 @@ func (a *App) open(ctx context.Context, o Options) (err error) {
 	a.openFronts()
 	return nil
 }
+
+// keysDir is where keys are kept that nobody has configured.
+const keysDir = "keys"
 
 // signingKey returns the key that all tokens of this server derive from.
 func signingKey(ctx context.Context, cfg config.Config, get getSecret) ([]byte, error) {
@@ -273,7 +281,7 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	}
 	connect := a.hub.Handler()
 	if a.service != nil {
-		connect = clients(connect, a.service.hub.Handler())
+		connect = service.Clients(connect, a.service.Hub().Handler())
 	}
 	mux.Handle("/client", connect)
 	mux.Handle("/client/", connect)
@@ -402,7 +410,7 @@ func (a *App) hubs() iter.Seq2[func(context.Context) error, <-chan struct{}] {
 			return
 		}
 		if a.service != nil {
-			yield(a.service.run, a.service.hub.Ready())
+			yield(a.service.Run, a.service.Hub().Ready())
 		}
 	}
 }

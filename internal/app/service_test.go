@@ -2,12 +2,9 @@ package app
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -87,67 +84,6 @@ func TestServiceBesideSignaling(t *testing.T) {
 	}
 }
 
-// Keys and upstreams follow their files, and what can't be used changes nothing.
-func TestServiceReload(t *testing.T) {
-	events := make(chan string, 16)
-	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { events <- r.URL.Path }))
-	defer upstream.Close()
-	dir := t.TempDir()
-	keyFile := filepath.Join(dir, "key")
-	write := func(text string) {
-		if err := os.WriteFile(keyFile, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("first-key-first-key-first-key")
-	c := testConfig(t)
-	c.AccessKey = []string{"file:" + keyFile}
-	next := c
-	s, err := newService(t.Context(), c, Options{Reload: func() (config.Config, error) { return next, nil }}, nil, nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text, ok := s.connectionString("http://h"); ok || text != "" {
-		t.Error("a configured key would be printed")
-	}
-	ok := func(key string) bool {
-		text, err := accesskey.SignREST(secret.New(key), "http://h/api/v1/hubs/chat")
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := httptest.NewRequest("POST", "http://h/api/v1/hubs/chat", strings.NewReader(`{"target":"x"}`))
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Authorization", "Bearer "+text)
-		w := httptest.NewRecorder()
-		s.rest.ServeHTTP(w, r)
-		if _, err := io.Copy(io.Discard, w.Body); err != nil {
-			t.Fatal(err)
-		}
-		return w.Code == 202
-	}
-	if !ok("first-key-first-key-first-key") || ok("second-key-second-key-second") {
-		t.Error("the first key is not the one in force")
-	}
-	write("second-key-second-key-second")
-	next.Upstream = []config.Upstream{{URL: upstream.URL + "/{event}", Hub: "*", Category: "*", Event: "*"}}
-	if err := s.update(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if ok("first-key-first-key-first-key") || !ok("second-key-second-key-second") {
-		t.Error("the keys were not rotated")
-	}
-	s.webhook.Connected(t.Context(), realtime.Connection{ID: "c", Hub: "chat"})
-	if got := <-events; got != "/connected" {
-		t.Errorf("event %s", got)
-	}
-	if err := os.Remove(keyFile); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.update(t.Context()); err == nil || !ok("second-key-second-key-second") {
-		t.Errorf("after the key file went away: %v", err)
-	}
-}
-
 // TestRefusedByUpstream: an upstream that answers connected with 403 has the client
 // closed for good, and clients whose endpoint ends with a slash are served.
 func TestRefusedByUpstream(t *testing.T) {
@@ -188,16 +124,5 @@ func TestRefusedByUpstream(t *testing.T) {
 	m, _, err := client.Ended(t.Context())
 	if err != nil || m == nil || m.AllowReconnect || m.Error != "The upstream did not accept the connection." {
 		t.Errorf("closed with %+v, %v", m, err)
-	}
-}
-
-func TestClientPath(t *testing.T) {
-	for path, want := range map[string]string{
-		"//client/": "/client/", "//client": "/client", "/client": "/client", "//client//negotiate": "/client/negotiate", "/client///negotiate/": "/client/negotiate/",
-		"/": "", "//": "", "//api/v1/": "", "/clients": "", "//x/client": "", "": "",
-	} {
-		if got, ok := clientPath(path); got != want || ok != (want != "") {
-			t.Errorf("%q: %q, %v", path, got, ok)
-		}
 	}
 }

@@ -28,7 +28,7 @@ func (a *App) ConnectionString() string {
 	if a.service == nil {
 		return ""
 	}
-	text, _ := a.service.connectionString(a.URLs()[0])
+	text, _ := a.service.ConnectionString(a.URLs()[0])
 	return text
 }
 

@@ -1,4 +1,10 @@
-package app
+// Package service is the realtime service as other people's applications use it: a hub whose
+// upstream is webhooks, its data plane, and its keys. Keys and upstreams follow the configuration
+// while it runs; a change that can't be used is logged, and what was in force stays.
+//
+// It shares no key and no connection with the hub that signaling uses, so who holds an access key
+// can't reach our own sessions.
+package service
 
 import (
 	"context"
@@ -27,35 +33,43 @@ import (
 	"causeway/internal/token"
 )
 
-// service is the realtime service as other people's applications use it: a hub of
-// its own, whose upstream is webhooks, and its data plane. It shares no key and no
-// connection with the hub that signaling uses, so who holds an access key can't
-// reach our own sessions.
-type service struct {
+// Service is one realtime service. New opens no socket; Run holds connections.
+type Service struct {
 	cfg     config.Config
-	reload  func() (config.Config, error) // nil: nothing changes
+	with    Config
 	log     *slog.Logger
 	keys    atomic.Pointer[[]secret.Value]
 	printed bool // the key is one that we made, and may be printed
-	alone   bool // no hub of our own is beside it, whose name others can't have
 	hub     *hub.Hub
 	rest    *rest.Handler
 	webhook *rest.Webhook
 }
 
-// Names of the files in the data directory.
-const (
-	keysDir       = "keys"
-	accessKeyFile = "access.key"
-)
+// accessKeyFile is the key's that is made where none is configured.
+const accessKeyFile = "access.key"
 
 // reloadEvery is how often configuration and key files are looked at.
 const reloadEvery = 2 * time.Second
 
-// newService wires the service; it opens no socket.
-func newService(ctx context.Context, cfg config.Config, o Options, addr func(*http.Request) netip.Addr, reg prometheus.Registerer, log *slog.Logger) (*service, error) {
-	s := &service{cfg: cfg, reload: o.Reload, log: log, printed: len(cfg.AccessKey) == 0, alone: o.RealtimeOnly}
-	keys, err := accessKeys(ctx, cfg)
+// Config is what New needs besides the configuration.
+type Config struct {
+	// Reload reads the configuration again; nil if it can't change.
+	Reload func() (config.Config, error)
+	// KeyDir is where the access key is kept if none is configured.
+	KeyDir string
+	// Alone says that no hub of our own is beside it, whose name others can't have.
+	Alone bool
+	// Echo adds the hub "echo", in which everybody reaches everybody (package echo).
+	Echo       bool
+	ClientAddr func(*http.Request) netip.Addr
+	Registerer prometheus.Registerer
+	Logger     *slog.Logger
+}
+
+// New wires the service.
+func New(ctx context.Context, cfg config.Config, c Config) (*Service, error) {
+	s := &Service{cfg: cfg, with: c, log: c.Logger, printed: len(cfg.AccessKey) == 0}
+	keys, err := s.readKeys(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +85,8 @@ func newService(ctx context.Context, cfg config.Config, o Options, addr func(*ht
 		Timeout:            cfg.Timeout,
 		Concurrency:        cfg.Concurrency,
 		Retries:            cfg.Retries,
-		Logger:             log,
-		Registerer:         reg,
+		Logger:             s.log,
+		Registerer:         c.Registerer,
 	})
 	if err != nil {
 		return nil, err
@@ -80,7 +94,7 @@ func newService(ctx context.Context, cfg config.Config, o Options, addr func(*ht
 	if err := s.webhook.Reload(ctx, templates(cfg)); err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	if s.hub, err = s.newHub(o.Echo, addr, reg); err != nil {
+	if s.hub, err = s.newHub(); err != nil {
 		return nil, err
 	}
 	s.rest, err = rest.NewHandler(rest.HandlerConfig{
@@ -88,17 +102,17 @@ func newService(ctx context.Context, cfg config.Config, o Options, addr func(*ht
 		Keys:       s.accessKeys,
 		Hosts:      cfg.AccessHost,
 		MaxBody:    int64(cfg.MaxMessage),
-		Logger:     log,
-		Registerer: reg,
+		Logger:     s.log,
+		Registerer: c.Registerer,
 	})
 	return s, err
 }
 
 // newHub makes the hub behind which the webhooks are.
-func (s *service) newHub(echoing bool, addr func(*http.Request) netip.Addr, reg prometheus.Registerer) (*hub.Hub, error) {
+func (s *Service) newHub() (*hub.Hub, error) {
 	handlers := map[string]realtime.Handler{}
 	e := &echo.Handler{}
-	if echoing {
+	if s.with.Echo {
 		handlers[echo.Hub] = e
 	}
 	h, err := hub.New(hub.Config{
@@ -107,7 +121,7 @@ func (s *service) newHub(echoing bool, addr func(*http.Request) netip.Addr, reg 
 		Keys:         s.accessKeys,
 		Hosts:        s.cfg.AccessHost,
 		Origins:      s.cfg.AllowedOrigin,
-		ClientAddr:   addr,
+		ClientAddr:   s.with.ClientAddr,
 		CloseForGood: s.cfg.CloseForGood,
 		Limits: hub.Limits{
 			Message: s.cfg.MaxMessage, Connections: s.cfg.MaxConns, PerAddress: s.cfg.MaxPerAddr,
@@ -115,7 +129,7 @@ func (s *service) newHub(echoing bool, addr func(*http.Request) netip.Addr, reg 
 		},
 		Timing:     hub.Timing{Drain: s.cfg.DrainTimeout},
 		Logger:     s.log,
-		Registerer: reg,
+		Registerer: s.with.Registerer,
 	})
 	if err != nil {
 		return nil, err
@@ -124,11 +138,11 @@ func (s *service) newHub(echoing bool, addr func(*http.Request) netip.Addr, reg 
 	return h, nil
 }
 
-// accessKeys resolves the configured keys, or returns the one that is kept in the
+// readKeys resolves the configured keys, or returns the one that is kept in the
 // data directory.
-func accessKeys(ctx context.Context, cfg config.Config) ([]secret.Value, error) {
+func (s *Service) readKeys(ctx context.Context, cfg config.Config) ([]secret.Value, error) {
 	if len(cfg.AccessKey) == 0 {
-		key, err := token.LoadKey(filepath.Join(cfg.DataDir, keysDir, accessKeyFile))
+		key, err := token.LoadKey(filepath.Join(s.with.KeyDir, accessKeyFile))
 		if err != nil {
 			return nil, err
 		}
@@ -155,26 +169,26 @@ func templates(cfg config.Config) []rest.Template {
 	return t
 }
 
-func (s *service) accessKeys() []secret.Value { return *s.keys.Load() }
+func (s *Service) accessKeys() []secret.Value { return *s.keys.Load() }
 
 // handler is the upstream of every hub but our own.
-func (s *service) handler(name string) realtime.Handler {
-	if name == signaling.Hub && !s.alone {
+func (s *Service) handler(name string) realtime.Handler {
+	if name == signaling.Hub && !s.with.Alone {
 		return nil
 	}
 	return s.webhook
 }
 
 // named is the data plane's way to a hub.
-func (s *service) named(name string) realtime.Service {
-	if name == signaling.Hub && !s.alone {
+func (s *Service) named(name string) realtime.Service {
+	if name == signaling.Hub && !s.with.Alone {
 		return nil
 	}
 	return s.hub.Service(name)
 }
 
 // closeConnection closes a connection that an upstream did not accept.
-func (s *service) closeConnection(ctx context.Context, hubName, id, reason string, allowReconnect bool) error {
+func (s *Service) closeConnection(ctx context.Context, hubName, id, reason string, allowReconnect bool) error {
 	service := s.hub.Service(hubName)
 	end := service.CloseConnection
 	if refuser, ok := service.(realtime.Refuser); ok && !allowReconnect {
@@ -186,20 +200,20 @@ func (s *service) closeConnection(ctx context.Context, hubName, id, reason strin
 	return nil
 }
 
-// connectionString is what applications are configured with; false if the key is
+// ConnectionString is what applications are configured with; false if the key is
 // not ours to print.
-func (s *service) connectionString(origin string) (string, bool) {
+func (s *Service) ConnectionString(origin string) (string, bool) {
 	if !s.printed {
 		return "", false
 	}
 	return accesskey.ConnectionString{Endpoint: origin, Key: s.accessKeys()[0], Version: "1.0"}.Text(), true
 }
 
-// run holds connections, and follows the configuration, until ctx ends.
-func (s *service) run(ctx context.Context) error {
+// Run holds connections, and follows the configuration, until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
 	watching, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
-	go func() { // ends with watching, for which run waits
+	go func() { // ends with watching, for which Run waits
 		defer close(done)
 		s.watch(watching)
 	}()
@@ -212,7 +226,7 @@ func (s *service) run(ctx context.Context) error {
 
 // watch applies changes of keys and upstreams. A change that can't be used is
 // logged once, and what was in force stays.
-func (s *service) watch(ctx context.Context) {
+func (s *Service) watch(ctx context.Context) {
 	t := time.NewTicker(reloadEvery)
 	defer t.Stop()
 	last := ""
@@ -233,15 +247,15 @@ func (s *service) watch(ctx context.Context) {
 }
 
 // update looks at the configuration and applies what has changed.
-func (s *service) update(ctx context.Context) error {
+func (s *Service) update(ctx context.Context) error {
 	cfg := s.cfg
-	if s.reload != nil {
+	if s.with.Reload != nil {
 		var err error
-		if cfg, err = s.reload(); err != nil {
+		if cfg, err = s.with.Reload(); err != nil {
 			return err
 		}
 	}
-	keys, err := accessKeys(ctx, cfg)
+	keys, err := s.readKeys(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -260,16 +274,16 @@ func (s *service) update(ctx context.Context) error {
 	return nil
 }
 
-// routes adds the data plane to mux.
-func (s *service) routes(mux *http.ServeMux) {
+// Routes adds the data plane to mux.
+func (s *Service) Routes(mux *http.ServeMux) {
 	for _, pattern := range []string{"/api/v1/", "/api/hubs/", "/api/health", "/api/auth/"} {
 		mux.Handle(pattern, s.rest)
 	}
 }
 
-// tidy serves clients whose endpoint ends with a slash: they ask for //client/, which
+// Tidy serves clients whose endpoint ends with a slash: they ask for //client/, which
 // http.ServeMux would redirect, and they do not follow.
-func tidy(next http.Handler) http.Handler {
+func Tidy(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if path, ok := clientPath(r.URL.Path); ok && path != r.URL.Path {
 			u := *r.URL
@@ -299,9 +313,12 @@ func clientPath(path string) (string, bool) {
 	return clean, true
 }
 
-// clients chooses the hub that a client's request is for: ours for signaling, the
+// Hub is what holds the connections.
+func (s *Service) Hub() *hub.Hub { return s.hub }
+
+// Clients chooses the hub that a client's request is for: ours for signaling, the
 // service's for any other name.
-func clients(ours, others http.Handler) http.Handler {
+func Clients(ours, others http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, values := range r.URL.Query() {
 			if strings.EqualFold(name, "hub") && len(values) > 0 && strings.EqualFold(values[0], signaling.Hub) {
