@@ -42,11 +42,15 @@ type emulateCommand struct {
 	HostListen     string   `name:"host-listen" default:"127.0.0.1:7071" help:"Address of the function app."`
 	RealtimeListen string   `name:"realtime-listen" default:"localhost:8888" help:"Address of the realtime service, in the place of Azure SignalR Service."`
 	DataDir        string   `name:"data-dir" placeholder:"DIR" help:"Where keys and state are kept. By default the directory emulate in $$STATE_DIRECTORY, $$XDG_STATE_HOME/causeway or ~/.local/state/causeway."`
+	Instances      int      `default:"1" placeholder:"N" help:"How many instances of the function app run, which take requests in turn; they share what is in the database that CAUSEWAY_STATE names."`
 	Setting        []string `sep:"none" placeholder:"NAME=VALUE" help:"App settings, such as CAUSEWAY_SEATS=1; can be repeated."`
 	LogLevel       string   `name:"log-level" default:"info" enum:"debug,info,warn,error" help:"Least level to log: ${enum}."`
 }
 
 func (c *emulateCommand) Run(ctx context.Context, s streams) error {
+	if c.Instances < 1 || c.Instances > 64 {
+		return usageError{errors.New("--instances: want 1 to 64")}
+	}
 	log, err := newLogger(s.err, c.LogLevel, "text")
 	if err != nil {
 		return usageError{err}
@@ -70,7 +74,7 @@ func runEmulation(ctx context.Context, c *emulateCommand, s streams, log *slog.L
 	}
 	return emulate.Run(ctx, emulate.Config{
 		App: c.App, Files: functions.Files, Executable: self,
-		Listen: c.Listen, HostListen: c.HostListen, RealtimeListen: c.RealtimeListen, DataDir: c.DataDir,
+		Listen: c.Listen, HostListen: c.HostListen, RealtimeListen: c.RealtimeListen, DataDir: c.DataDir, Instances: c.Instances,
 		Settings: append([]string{"CAUSEWAY_LOG_LEVEL=" + c.LogLevel}, c.Setting...),
 		Output:   s.err, Logger: log.With("part", "host"), Welcome: welcome,
 	})

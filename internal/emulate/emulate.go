@@ -46,6 +46,8 @@ type Config struct {
 	// Listen is where the pages are, HostListen where the function app is, RealtimeListen where the realtime service is.
 	Listen, HostListen, RealtimeListen string
 	DataDir                            string
+	// Instances is how many handlers the function app has, which take requests in turn; 1 by default.
+	Instances int
 	// Settings are app settings, NAME=value, over those that make the parts meet.
 	Settings []string
 	Output   io.Writer // of the processes; nil discards
@@ -189,7 +191,7 @@ func (s *Shape) startHost(ctx context.Context, g *errgroup.Group, cfg Config, co
 		"CAUSEWAY_PROXY_HOPS=2",
 		"CAUSEWAY_DATA_DIR=" + filepath.Join(cfg.DataDir, "functions"),
 	}, cfg.Settings...)
-	if s.Host, err = funchost.New(funchost.Config{App: app, Dir: dir, Settings: settings, Output: cfg.Output, Logger: cfg.Logger}); err != nil {
+	if s.Host, err = funchost.New(funchost.Config{App: app, Dir: dir, Instances: cfg.Instances, Settings: settings, Output: cfg.Output, Logger: cfg.Logger}); err != nil {
 		return err
 	}
 	g.Go(func() error { return s.Host.Run(ctx) })

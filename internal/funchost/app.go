@@ -12,7 +12,7 @@
 //   - no cookies are kept, no redirects followed, and a call ends a minute after functionTimeout;
 //   - a status other than 2xx is an error only of a call in an envelope.
 //
-// A handler that ends is started again. What the host does not have, such as authorisation levels other than
+// A handler that ends is started again; of several, each takes calls in its turn. What the host does not have, such as authorisation levels other than
 // anonymous, bindings other than these, and scaling, is refused when the app is loaded.
 package funchost
 

@@ -62,9 +62,12 @@ func handle(kind string) error {
 			http.Redirect(w, r, "/api/elsewhere", http.StatusFound)
 			return
 		}
+		if r.URL.Path == "/api/die" {
+			os.Exit(3)
+		}
 		body, _ := io.ReadAll(r.Body)
 		w.WriteHeader(418)
-		_ = json.NewEncoder(w).Encode(map[string]any{"uri": r.RequestURI, "header": r.Header, "body": string(body), "mode": os.Getenv("MODE"), "leaked": os.Getenv("CAUSEWAY_LEAKED"), "runtime": os.Getenv("FUNCTIONS_WORKER_RUNTIME")})
+		_ = json.NewEncoder(w).Encode(map[string]any{"uri": r.RequestURI, "header": r.Header, "body": string(body), "mode": os.Getenv("MODE"), "pid": os.Getpid(), "leaked": os.Getenv("CAUSEWAY_LEAKED"), "runtime": os.Getenv("FUNCTIONS_WORKER_RUNTIME")})
 	})
 	return http.ListenAndServe("127.0.0.1:"+os.Getenv("FUNCTIONS_CUSTOMHANDLER_PORT"), mux)
 }
@@ -86,14 +89,14 @@ func files(t *testing.T, forwards bool) fstest.MapFS {
 }
 
 // run starts a Host with this binary as its handler.
-func run(t *testing.T, forwards bool) (*Host, string) {
+func run(t *testing.T, forwards bool, instances ...int) (*Host, string) {
 	t.Helper()
 	t.Setenv("CAUSEWAY_LEAKED", "from outside")
 	app, err := Load(files(t, forwards))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := New(Config{App: app, Dir: t.TempDir(), Settings: []string{"TEST_HANDLER=answers", "MODE=a setting"}, Output: t.Output(), Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	h, err := New(Config{App: app, Dir: t.TempDir(), Instances: append(instances, 1)[0], Settings: []string{"TEST_HANDLER=answers", "MODE=a setting"}, Output: t.Output(), Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,6 +194,32 @@ func TestHandlerThatDies(t *testing.T) {
 	}
 	if err := h.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "before it answered") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Instances take calls in turn; when one has ended, the others take its.
+func TestInstances(t *testing.T) {
+	_, url := run(t, true, 2)
+	called := func() (pid int) {
+		_, _, body := ask(t, "GET", url+"/api/x", "")
+		var seen struct{ PID int }
+		_ = json.Unmarshal(body, &seen) // 0: none answered
+		return seen.PID
+	}
+	first, second := called(), called()
+	if first == 0 || first == second || called() != first || called() != second {
+		t.Errorf("handlers %d and %d do not take turns", first, second)
+	}
+	if status, _, _ := ask(t, "GET", url+"/api/die", ""); status != 502 {
+		t.Errorf("a call that kills its handler: %d", status)
+	}
+	for n := 0; ; n++ { // until the host knows that it has ended
+		if a, b := called(), called(); a == second && b == second {
+			break
+		}
+		if n == 1000 {
+			t.Fatal("the one that is left does not get all calls")
+		}
 	}
 }
 

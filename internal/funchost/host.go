@@ -36,7 +36,9 @@ type Config struct {
 	Dir string
 	// Settings are app settings, NAME=value.
 	Settings []string
-	// Output gets what the handler prints; nil discards.
+	// Instances is how many handlers run, which take calls in turn; 1 by default.
+	Instances int
+	// Output gets what the handlers print; nil discards.
 	Output io.Writer
 	Logger *slog.Logger // nil discards
 	// Traced returns the traceparent of a call; nil makes one for each, that is sampled.
@@ -57,13 +59,19 @@ type Host struct {
 	cfg    Config
 	client *http.Client
 	proxy  *httputil.ReverseProxy
-	ready  chan struct{} // closed when the handler answered for the first time
+	ready  chan struct{} // closed when all handlers have answered for the first time
 
-	mu    sync.Mutex
-	port  int
-	pid   int
-	tookd time.Duration // from start to the first answer
-	calls map[string]int
+	mu       sync.Mutex
+	handlers []handler
+	turn     int // counts calls
+	calls    map[string]int
+}
+
+// handler is one instance.
+type handler struct {
+	port int
+	pid  int           // 0: it does not run
+	took time.Duration // from start to the first answer
 }
 
 // New makes a Host; Run starts the handler.
@@ -77,7 +85,7 @@ func New(cfg Config) (*Host, error) {
 	if cfg.Output == nil {
 		cfg.Output = io.Discard
 	}
-	h := &Host{cfg: cfg, ready: make(chan struct{}), calls: map[string]int{}}
+	h := &Host{cfg: cfg, ready: make(chan struct{}), handlers: make([]handler, max(1, cfg.Instances)), calls: map[string]int{}}
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: 90 * time.Second}
 	h.client = &http.Client{
 		Transport: transport, Timeout: cfg.App.timeout + time.Minute,
@@ -87,14 +95,32 @@ func New(cfg Config) (*Host, error) {
 	return h, nil
 }
 
-// Ready is closed when the handler answers for the first time.
+// Ready is closed when every handler has answered for the first time.
 func (h *Host) Ready() <-chan struct{} { return h.ready }
 
-// Handler returns the handler's process id, and how long its start took.
+// Handler returns the first handler's process id, and how long its start took.
 func (h *Host) Handler() (pid int, start time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.pid, h.tookd
+	return h.handlers[0].pid, h.handlers[0].took
+}
+
+// set says what a handler is now.
+func (h *Host) set(i int, now handler) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.handlers[i] = now
+	select {
+	case <-h.ready:
+		return
+	default:
+	}
+	for _, one := range h.handlers {
+		if one.pid == 0 {
+			return
+		}
+	}
+	close(h.ready)
 }
 
 // Calls returns how often a function was called.
@@ -110,28 +136,13 @@ func (h *Host) called(f *function) {
 	h.calls[f.name]++
 }
 
-// Run runs the handler, again when it ends, and the timers, until ctx ends. That the handler does not
+// Run runs the handlers, again when they end, and the timers, until ctx ends. That one does not
 // start the first time is an error.
 func (h *Host) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		for {
-			err := h.runHandler(ctx)
-			if ctx.Err() != nil {
-				return nil
-			}
-			select {
-			case <-h.ready:
-			default:
-				return err
-			}
-			h.cfg.Logger.Error("the handler has ended; it is started again", "err", err)
-			select {
-			case <-time.After(restartPause):
-			case <-ctx.Done():
-			}
-		}
-	})
+	for i := range h.handlers {
+		g.Go(func() error { return h.keepHandler(ctx, i) })
+	}
 	for i := range h.cfg.App.functions {
 		if f := &h.cfg.App.functions[i]; f.timer {
 			g.Go(func() error { return h.runTimer(ctx, f) })
@@ -142,8 +153,28 @@ func (h *Host) Run(ctx context.Context) error {
 	return err
 }
 
-// runHandler starts the handler and waits for its end, which it brings about when ctx ends.
-func (h *Host) runHandler(ctx context.Context) error {
+// keepHandler runs a handler again and again.
+func (h *Host) keepHandler(ctx context.Context, i int) error {
+	for {
+		err := h.runHandler(ctx, i)
+		if ctx.Err() != nil {
+			return nil
+		}
+		select {
+		case <-h.ready:
+		default:
+			return err
+		}
+		h.cfg.Logger.Error("the handler has ended; it is started again", "err", err)
+		select {
+		case <-time.After(restartPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// runHandler starts a handler and waits for its end, which it brings about when ctx ends.
+func (h *Host) runHandler(ctx context.Context, i int) error {
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -162,14 +193,8 @@ func (h *Host) runHandler(ctx context.Context) error {
 		_ = command.Process.Kill() // it may have ended
 		return err
 	}
-	h.mu.Lock()
-	h.port, h.pid, h.tookd = port, command.Process.Pid, time.Since(began)
-	h.mu.Unlock()
-	select {
-	case <-h.ready:
-	default:
-		close(h.ready)
-	}
+	h.set(i, handler{port, command.Process.Pid, time.Since(began)})
+	defer h.set(i, handler{port: port})
 	select {
 	case err := <-ended:
 		return fmt.Errorf("the handler ended: %w", errors.Join(err, errEnded))
@@ -269,10 +294,19 @@ func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.enveloped(w, r, f)
 }
 
+// base is where the handler is whose turn it is, of those that run.
 func (h *Host) base() *url.URL {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return &url.URL{Scheme: "http", Host: "127.0.0.1:" + strconv.Itoa(h.port)}
+	port := 0
+	for range h.handlers {
+		h.turn++
+		one := h.handlers[h.turn%len(h.handlers)]
+		if port = one.port; one.pid != 0 {
+			break
+		}
+	}
+	return &url.URL{Scheme: "http", Host: "127.0.0.1:" + strconv.Itoa(port)}
 }
 
 // rewrite makes the handler's request of a client's.

@@ -2,6 +2,7 @@
  * The shape that Causeway has on Azure, in the place of `causeway serve`, for the tests that run over both
  * (CAUSEWAY_E2E_SHAPE=functions): `causeway emulate` starts the release binary as the Functions host does, from the package that
  * is deployed, and the realtime service in the place of Azure's; the relay is a node of ours elsewhere, which keeps its own books.
+ * Requests go to two instances in turn, which share what is in a database, as on Azure.
  */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -59,7 +60,12 @@ export class FunctionsShape extends Run {
 
   static async start({ dataDir, listen, turnListen, args }) {
     const settings = [];
-    for (let i = 0; i < args.length; i += 2) settings.push(`${args[i].replace(/^--/, 'CAUSEWAY_').replaceAll('-', '_').toUpperCase()}=${args[i + 1]}`);
+    for (let i = 0; i < args.length; i += 1) {
+      const value = args[i + 1] === undefined || args[i + 1].startsWith('--') ? 'true' : args[i + 1];
+      settings.push(`${args[i].replace(/^--/, 'CAUSEWAY_').replaceAll('-', '_').toUpperCase()}=${value}`);
+      if (value === args[i + 1]) i += 1;
+    }
+    for (const name of ['STATE', 'STATS']) settings.push(`CAUSEWAY_${name}=sqlite:${join(dataDir, `${name}.db`.toLowerCase())}`);
     mkdirSync(dataDir, { recursive: true });
     const key = join(dataDir, 'signing.key');
     if (!existsSync(key)) writeFileSync(key, randomBytes(32).toString('base64'), { mode: 0o600 });
@@ -70,7 +76,7 @@ export class FunctionsShape extends Run {
     const before = kept.get(dataDir) ?? { realtime: `localhost:${await freePort('localhost')}`, app: deployed(dataDir) };
     kept.set(dataDir, before);
     const shape = new FunctionsShape(['emulate', '--app', before.app, '--listen', listen, '--host-listen', '127.0.0.1:0', '--realtime-listen', before.realtime, '--data-dir', dataDir,
-      '--log-level', 'debug', ...settings.flatMap((s) => ['--setting', s])]);
+      '--instances', '2', '--log-level', 'debug', ...settings.flatMap((s) => ['--setting', s])]);
     shape.relay = relay;
     try {
       await shape.output('addresses', () => /^Ctrl-C/m.test(shape.stdout));
