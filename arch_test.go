@@ -67,7 +67,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/grant/sharedsql":        {[]string{"internal/grant/shared", "internal/sqldb"}, nil},
 	"internal/signaling":              {[]string{"internal/realtime", "internal/budget", "internal/grant", "internal/guard", "internal/ice", "internal/token", "internal/httpx"}, nil},
 	"internal/admin":                  {[]string{"internal/httpx", "internal/secret"}, []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "golang.org/x/time"}},
-	"internal/demo":                   {[]string{"internal/realtime", "internal/grant", "internal/ice", "internal/httpx"}, []string{"golang.org/x/time"}},
+	"internal/demo":                   {[]string{"internal/realtime", "internal/grant", "internal/ice", "internal/httpx"}, nil},
 	"internal/token":                  {nil, []string{"github.com/golang-jwt/jwt/v5"}},
 	"internal/ice":                    {[]string{"internal/relay/control", "internal/relay/credential", "internal/secret"}, nil},
 	"internal/relay":                  {[]string{"internal/relay/credential", "internal/relay/grants", "internal/relay/nonce", "internal/relay/policy", "internal/relay/udp", "internal/relay/wire"}, []string{"github.com/pion/stun/v4", "github.com/prometheus/client_golang", "golang.org/x/sync"}},

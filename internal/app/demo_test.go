@@ -44,3 +44,29 @@ func TestDemoMessageCount(t *testing.T) {
 	c.looked = c.looked.Add(-recountEvery)
 	add(52, 12) // its own three are not stored yet, or it would be 55
 }
+
+// Processes that count together know each other's messages at once.
+func TestDemoMessagesTogether(t *testing.T) {
+	db, err := sqldb.Open(t.Context(), sqldb.Config{URL: "sqlite:", File: filepath.Join(t.TempDir(), "stats.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	hour := time.Now().UTC().Truncate(time.Hour)
+	if err := stats.NewStore(db).Write(t.Context(), "before", []stats.Row{{Hour: hour.Add(-48 * time.Hour), Counter: stats.DemoMessages, N: 40}}); err != nil {
+		t.Fatal(err)
+	}
+	var both [2]*messageCount
+	for i := range both {
+		s := &statistics{db: db}
+		if s.Recorder, err = stats.New(stats.Config{Store: stats.NewStore(db)}); err != nil {
+			t.Fatal(err)
+		}
+		both[i] = s.demoMessages(true)
+	}
+	for n := int64(1); n <= 6; n++ {
+		if all, today, err := both[n%2].add(t.Context()); err != nil || all != 40+n || today != n {
+			t.Errorf("message %d: %d ever, %d today, %v", n, all, today, err)
+		}
+	}
+}

@@ -58,7 +58,8 @@ type Functions struct {
 	requests requests
 	insights *telemetry.Client // nil: none
 	stats    *statistics
-	database *sqldb.DB // of state; nil: that of stats, or none
+	messages *messageCount // of the example chat
+	database *sqldb.DB     // of state; nil: that of stats, or none
 }
 
 // portVariable is where the Functions host says which port it will ask at.
@@ -102,6 +103,9 @@ func (f *Functions) open(ctx context.Context) (err error) {
 	f.relays = &boughtRelays{region: f.cfg.DefaultRegion, log: f.log.With("part", "relay")}
 	if err := f.openState(ctx); err != nil {
 		return err
+	}
+	if f.cfg.Demo {
+		f.log.Warn("the example chat is on: whoever reaches this app may take part")
 	}
 	if err := f.build(ctx); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"causeway/internal/config"
+	"causeway/internal/demo"
 	"causeway/internal/grant"
 	"causeway/internal/grant/shared"
 	"causeway/internal/guard"
@@ -31,8 +32,10 @@ const (
 // parts is what depends on secrets.
 type parts struct {
 	mux       *http.ServeMux
-	client    *azure.Client
+	client    *azure.Client // to the hub of signaling
+	chat      *azure.Client // to that of the example chat
 	signaling *signaling.Signaling
+	demo      *demo.Demo // nil: not offered
 	keeper    *shared.Keeper
 	admission *admission
 }
@@ -45,13 +48,7 @@ func (f *Functions) build(ctx context.Context) error {
 		return err
 	}
 	p := &parts{mux: http.NewServeMux()}
-	p.client, err = azure.NewClient(azure.ClientConfig{
-		Connection: func() accesskey.ConnectionString { return conn },
-		Token:      f.tokens.Token,
-		Hub:        signaling.Hub,
-		Transport:  f.traceCalls("signalr", azure.NewTransport()),
-	})
-	if err != nil {
+	if err := f.newClients(p, conn); err != nil {
 		return err
 	}
 	bought, err := openProviders(ctx, f.cfg, get)
@@ -71,7 +68,7 @@ func (f *Functions) build(ctx context.Context) error {
 		return err
 	}
 	p.keeper, err = shared.New(shared.Config{
-		Relay: f.relays, Store: f.store, Directory: directory{p.client},
+		Relay: f.relays, Store: f.store, Directory: chatDirectory{directory{p.client}, p.chat},
 		Grace: f.cfg.RelayGrace, Life: max(f.cfg.RelayGrace, min(f.cfg.Lifetime, maxCredential)),
 		Logger: f.log.With("part", "grants"),
 	})
@@ -84,6 +81,9 @@ func (f *Functions) build(ctx context.Context) error {
 	if p.signaling, err = f.newSignaling(key, p); err != nil {
 		return err
 	}
+	if p.demo, err = f.newDemo(p); err != nil {
+		return err
+	}
 	if err := f.routes(p, conn); err != nil {
 		return err
 	}
@@ -93,6 +93,23 @@ func (f *Functions) build(ctx context.Context) error {
 	f.relays.nodes.Store(&nodes)
 	f.relays.issuer.Store(issuer)
 	f.parts.Store(p)
+	return nil
+}
+
+// newClients makes those of the SignalR service, one a hub.
+func (f *Functions) newClients(p *parts, conn accesskey.ConnectionString) (err error) {
+	transport := f.traceCalls("signalr", azure.NewTransport())
+	for hub, client := range map[string]**azure.Client{signaling.Hub: &p.client, demo.Hub: &p.chat} {
+		*client, err = azure.NewClient(azure.ClientConfig{
+			Connection: func() accesskey.ConnectionString { return conn },
+			Token:      f.tokens.Token,
+			Hub:        hub,
+			Transport:  transport,
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -161,8 +178,11 @@ func stunOnly(cfg config.Config) []ice.Server {
 func (f *Functions) routes(p *parts, conn accesskey.ConnectionString) error {
 	cfg := azure.UpstreamConfig{
 		Handler: func(hub string) realtime.Handler {
-			if hub == signaling.Hub {
+			switch {
+			case hub == signaling.Hub:
 				return p.signaling
+			case hub == demo.Hub && p.demo != nil:
+				return p.demo
 			}
 			return nil
 		},
@@ -185,8 +205,8 @@ func (f *Functions) routes(p *parts, conn accesskey.ConnectionString) error {
 	if err := f.stats.routes(api, p.signaling.Holder); err != nil {
 		return err
 	}
-	admitted := unblocked(func() *guard.Guard { return p.admission.Guard }, f.clientAddr, api)
-	p.mux.Handle("/api/", httpx.CORS(append(apiOrigins(f.cfg), f.cfg.AllowedOrigin...), admitted))
+	open := p.demoOr(httpx.CORS(append(apiOrigins(f.cfg), f.cfg.AllowedOrigin...), api))
+	p.mux.Handle("/api/", unblocked(func() *guard.Guard { return p.admission.Guard }, f.clientAddr, open))
 	// What the SignalR service and the host call is not asked where it comes from.
 	p.mux.Handle(upstreamPath, upstream)
 	p.mux.Handle("POST "+tickPath, httpx.Handler(f.log, f.tick))
@@ -217,18 +237,23 @@ func (d directory) Shut(ctx context.Context, session, peer string, life time.Dur
 
 // Others implements shared.Directory.
 func (d directory) Others(ctx context.Context, m grant.Member) (int, error) {
-	different := map[string]bool{}
 	who := realtime.Group(signaling.Group(m.Session, token.Role(m.Role)))
+	return others(ctx, d.client, who, signaling.User(m.Session, m.Peer), func(c realtime.ConnectionInfo) string { return c.UserID })
+}
+
+// others counts the names of connections that are not own, up to some pages of them.
+func others(ctx context.Context, in *azure.Client, who realtime.Recipient, own string, name func(realtime.ConnectionInfo) string) (int, error) {
+	different := map[string]bool{}
 	for after := ""; ; {
-		page, next, err := d.client.Connections(ctx, who, after, pageOfMembers)
+		page, next, err := in.Connections(ctx, who, after, pageOfMembers)
 		if err != nil {
 			return 0, err
 		}
 		for _, c := range page {
-			different[c.UserID] = true
+			different[name(c)] = true
 		}
 		if after = next; after == "" || len(different) > pageOfMembers {
-			delete(different, signaling.User(m.Session, m.Peer))
+			delete(different, own)
 			return len(different), nil
 		}
 	}

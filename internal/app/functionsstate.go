@@ -45,7 +45,11 @@ func (f *Functions) openState(ctx context.Context) error {
 	if err := f.openLedger(); err != nil {
 		return err
 	}
-	return f.stats.open(f.cfg, f.ledger, f.ops.Registry)
+	if err := f.stats.open(f.cfg, f.ledger, f.ops.Registry); err != nil {
+		return err
+	}
+	f.messages = f.stats.demoMessages(true)
+	return nil
 }
 
 // shared is the database that instances share; nil if there is none.

@@ -69,10 +69,10 @@ func (a *App) admitConnect(addr netip.Addr, user string) (status int, text strin
 	return e.Status, e.Code + ": " + e.Message, e.RetryAfter
 }
 
-// admitOther asks the guard about requests of applications whose clients know no proof of work.
-func (a *App) admitOther(proxies httpx.Proxies) func(*http.Request) error {
+// admitOther asks the guard of the moment about requests of applications whose clients know no proof of work.
+func admitOther(by func() *guard.Guard, client func(*http.Request) netip.Addr) func(*http.Request) error {
 	return func(r *http.Request) error {
-		err := a.guard.Admit(guard.Request{Action: guard.Other, Addr: proxies.Client(r)})
+		err := by().Admit(guard.Request{Action: guard.Other, Addr: client(r)})
 		var no *guard.Refusal
 		if errors.As(err, &no) {
 			return no.HTTP()

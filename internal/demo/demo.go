@@ -16,9 +16,13 @@
 // it, and nobody is addressed by it. Texts are passed on as they are; to show them as text is
 // the front end's duty.
 //
+// A Demo keeps nothing: who is there, the realtime service knows; rates and the use of relays are
+// with Rates and Relays, which several processes may share. It is the same on one server and on
+// Azure Functions.
+//
 // # Bounds and policies
 //
-//	connections          Limits.Members; more are closed
+//	connections          Limits.Members; more are closed. Where processes share the demo, two that come at once may both be the last
 //	text                 Limits.Text bytes; a longer one is an error
 //	messages             of a connection and of all: Limits.Rate, Limits.TotalRate a second, bursts of five times as much; an error
 //	credentials          of a connection: a burst of 4, then one in 10 s; an error
@@ -29,13 +33,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"causeway/internal/grant"
 	"causeway/internal/ice"
@@ -45,18 +47,35 @@ import (
 // Hub is the name of the hub, which the published front end calls ChatHub.
 const Hub = "chathub"
 
-// session is the one session of all; group is that of the realtime service.
+// Session is the one session of all, and Group the group of the realtime service that they are in. The
+// members of the session are connections, by their ids.
 const (
-	session = "demo"
-	group   = "demo"
+	Session = "demo"
+	Group   = "demo"
 )
 
-// Config is what New needs. Realtime, ICE, Relays, Count and Origin are required.
+// Relays is package grant, or grant/shared: who is there, and may use a relay with whom.
+type Relays interface {
+	// Admit lets a connection in, or returns grant.ErrFull if atMost others are there.
+	Admit(ctx context.Context, m grant.Member, connectionID string, atMost int) error
+	// Pair returns ICE servers for a and for b, or one of package grant's errors.
+	Pair(ctx context.Context, a, b grant.Member, need grant.Need) (forA, forB []ice.Server, err error)
+	Left(ctx context.Context, m grant.Member)
+}
+
+// Rates keeps buckets of tokens, as a Store of package grant/shared does.
+type Rates interface {
+	// Take takes a token of a bucket that holds burst and gains one every `every`; false if it is empty.
+	Take(ctx context.Context, bucket string, now time.Time, burst int, every time.Duration) (bool, error)
+}
+
+// Config is what New needs. Realtime, ICE, Relays, Rates, Count and Origin are required.
 type Config struct {
 	Realtime realtime.Service
 	// ICE returns the ICE servers that everybody may use: no credentials.
 	ICE    func() []ice.Server
-	Relays *grant.Keeper
+	Relays Relays
+	Rates  Rates
 	// Count counts one more message, and returns how many there were, ever and today (UTC).
 	Count func(ctx context.Context) (all, today int64, err error)
 	// Admit, if it is not nil, refuses requests to negotiate by an error.
@@ -86,25 +105,13 @@ const burst = 5
 
 // Demo is the realtime.Handler of Hub, and answers requests to negotiate. It is safe for
 // concurrent use.
-type Demo struct {
-	cfg   Config
-	total *rate.Limiter
-
-	mu      sync.Mutex
-	members map[string]*speaker // by connection id
-}
+type Demo struct{ cfg Config }
 
 var _ realtime.Handler = (*Demo)(nil)
 
-// speaker is what one connection may still do.
-type speaker struct {
-	messages, credentials *rate.Limiter
-	seen                  time.Time
-}
-
 // New returns a Demo; it starts nothing.
 func New(cfg Config) (*Demo, error) {
-	if cfg.Realtime == nil || cfg.ICE == nil || cfg.Relays == nil || cfg.Count == nil || cfg.Origin == nil {
+	if cfg.Realtime == nil || cfg.ICE == nil || cfg.Relays == nil || cfg.Rates == nil || cfg.Count == nil || cfg.Origin == nil {
 		return nil, errors.New("demo: incomplete configuration")
 	}
 	l := &cfg.Limits
@@ -135,56 +142,49 @@ func New(cfg Config) (*Demo, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Demo{cfg: cfg, total: limiter(l.TotalRate), members: map[string]*speaker{}}, nil
+	return &Demo{cfg}, nil
 }
 
-func limiter(perSecond float64) *rate.Limiter {
-	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(burst*perSecond)))
+// limit is one bucket, at so many a second.
+type limit struct {
+	name  string
+	burst int
+	every time.Duration
 }
 
-// forgetAfter is when a connection that did nothing loses its entry, if room is needed: where several
-// processes serve the demo, this one may not be told that it has ended.
-const forgetAfter = 10 * time.Minute
+func limitOf(name string, perSecond float64) limit {
+	return limit{name, max(1, int(burst*perSecond)), time.Duration(float64(time.Second) / perSecond)}
+}
 
-// speaker returns the entry of a connection; nil if the demo is full.
-func (d *Demo) speaker(id string) *speaker {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// take takes a token of each of limits, or returns what a client is told.
+func (d *Demo) take(ctx context.Context, limits ...limit) error {
 	now := time.Now()
-	if s := d.members[id]; s != nil {
-		s.seen = now
-		return s
-	}
-	if len(d.members) >= d.cfg.Limits.Members {
-		for id, s := range d.members {
-			if now.Sub(s.seen) > forgetAfter {
-				delete(d.members, id)
-			}
+	for _, l := range limits {
+		ok, err := d.cfg.Rates.Take(ctx, l.name, now, l.burst, l.every)
+		if err != nil {
+			return fmt.Errorf("demo rates: %w", err)
 		}
-		if len(d.members) >= d.cfg.Limits.Members {
-			return nil
+		if !ok {
+			return &realtime.Error{Code: "too_fast", Message: "That was too fast. Wait a moment, then try again."}
 		}
 	}
-	s := &speaker{messages: limiter(d.cfg.Limits.Rate), credentials: rate.NewLimiter(rate.Every(10*time.Second), 4), seen: now}
-	d.members[id] = s
-	return s
+	return nil
 }
 
 // member is c in the eyes of package grant: each connection is a member by itself.
 func (d *Demo) member(c realtime.Connection) grant.Member {
-	m := grant.Member{Session: session, Peer: c.ID, Terms: grant.Terms{Closed: true, DayBytes: d.cfg.DayBytes}}
+	m := grant.Member{Session: Session, Peer: c.ID, Terms: grant.Terms{Closed: true, DayBytes: d.cfg.DayBytes}}
 	m.Addr, _ = netip.ParseAddr(c.Claims[claimAddr])
 	return m
 }
 
 // Connected lets the connection in, unless the demo is full.
 func (d *Demo) Connected(ctx context.Context, c realtime.Connection) {
-	if d.speaker(c.ID) == nil {
+	if err := d.cfg.Relays.Admit(ctx, d.member(c), c.ID, d.cfg.Limits.Members); err != nil {
 		d.close(ctx, c.ID, "the demo is full")
 		return
 	}
-	d.cfg.Relays.Connected(d.member(c), c.ID)
-	if err := d.cfg.Realtime.JoinGroup(ctx, group, c.ID); err != nil && !errors.Is(err, realtime.ErrNoConnection) {
+	if err := d.cfg.Realtime.JoinGroup(ctx, Group, c.ID); err != nil && !errors.Is(err, realtime.ErrNoConnection) {
 		d.cfg.Logger.ErrorContext(ctx, "join group failed", "err", err)
 		d.close(ctx, c.ID, "could not join the demo")
 	}
@@ -193,9 +193,6 @@ func (d *Demo) Connected(ctx context.Context, c realtime.Connection) {
 // Disconnected takes back what the connection has. It does not come back as the same member.
 func (d *Demo) Disconnected(ctx context.Context, c realtime.Connection, _ string) {
 	d.cfg.Relays.Left(ctx, d.member(c))
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.members, c.ID)
 }
 
 func (d *Demo) close(ctx context.Context, connectionID, reason string) {
@@ -206,25 +203,17 @@ func (d *Demo) close(ctx context.Context, connectionID, reason string) {
 
 // Invoked handles one message of a connection.
 func (d *Demo) Invoked(ctx context.Context, c realtime.Connection, m realtime.Message) (json.RawMessage, error) {
-	s := d.speaker(c.ID)
-	if s == nil {
-		return nil, &realtime.Error{Code: "demo_full", Message: "The demo is full. Try again later."}
-	}
 	switch m.Target {
 	case "broadcast":
-		return nil, d.broadcast(ctx, c, s, m.Arguments)
+		return nil, d.broadcast(ctx, c, m.Arguments)
 	case "aquireturncredential":
-		return nil, d.credentials(ctx, c, s, m.Arguments)
+		return nil, d.credentials(ctx, c, m.Arguments)
 	}
 	return nil, badMessage("there is no such method")
 }
 
 func badMessage(what string) error {
 	return &realtime.Error{Code: "bad_message", Message: "The message was not understood: " + what + "."}
-}
-
-func tooFast() error {
-	return &realtime.Error{Code: "too_fast", Message: "That was too fast. Wait a moment, then try again."}
 }
 
 // chatMessage and chatStatistics are what everybody gets.
@@ -250,15 +239,17 @@ func text(arguments []json.RawMessage) (string, bool) {
 	return *s, true
 }
 
-func (d *Demo) broadcast(ctx context.Context, c realtime.Connection, s *speaker, arguments []json.RawMessage) error {
+func (d *Demo) broadcast(ctx context.Context, c realtime.Connection, arguments []json.RawMessage) error {
 	said, ok := text(arguments)
 	switch {
 	case !ok:
 		return badMessage(`"broadcast" takes one text`)
 	case len(said) > d.cfg.Limits.Text:
 		return &realtime.Error{Code: "too_large", Message: "The text is too long."}
-	case !s.messages.Allow() || !d.total.Allow():
-		return tooFast()
+	}
+	l := d.cfg.Limits
+	if err := d.take(ctx, limitOf("demo messages "+c.ID, l.Rate), limitOf("demo messages", l.TotalRate)); err != nil {
+		return err
 	}
 	if err := d.all(ctx, "onMessage", chatMessage{ConnectionID: c.ID, UserID: c.Claims[claimName], Text: said}); err != nil {
 		return err
@@ -276,19 +267,19 @@ func (d *Demo) all(ctx context.Context, target string, what any) error {
 	if err != nil {
 		return err
 	}
-	return d.cfg.Realtime.Send(ctx, realtime.Group(group), m)
+	return d.cfg.Realtime.Send(ctx, realtime.Group(Group), m)
 }
 
 // maxRegion is the length of a region's name. One that no relay has is as good as none.
 const maxRegion = 32
 
-func (d *Demo) credentials(ctx context.Context, c realtime.Connection, s *speaker, arguments []json.RawMessage) error {
+func (d *Demo) credentials(ctx context.Context, c realtime.Connection, arguments []json.RawMessage) error {
 	var region string
 	if len(arguments) > 1 || len(arguments) == 1 && (json.Unmarshal(arguments[0], &region) != nil || len(region) > maxRegion) {
 		return badMessage(`"aquireturncredential" takes a region`)
 	}
-	if !s.credentials.Allow() {
-		return tooFast()
+	if err := d.take(ctx, limit{"demo credentials " + c.ID, 4, 10 * time.Second}); err != nil {
+		return err
 	}
 	servers := d.cfg.ICE()
 	other, ok, err := d.other(ctx, c)
@@ -320,7 +311,7 @@ func (d *Demo) other(ctx context.Context, c realtime.Connection) (m grant.Member
 	if !can {
 		return m, false, nil
 	}
-	page, _, err := p.Connections(ctx, realtime.Group(group), "", 2)
+	page, _, err := p.Connections(ctx, realtime.Group(Group), "", 2)
 	if err != nil {
 		return m, false, err
 	}

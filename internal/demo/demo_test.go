@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"causeway/internal/grant"
+	"causeway/internal/grant/shared"
 	"causeway/internal/ice"
 	"causeway/internal/realtime"
 )
@@ -85,7 +86,7 @@ func newFixture(t *testing.T, limits Limits) *fixture {
 	}
 	var count int64
 	f.Demo, err = New(Config{
-		Realtime: f.rt, Relays: keeper, Limits: limits, Origins: []string{"https://chat.example"},
+		Realtime: f.rt, Relays: keeper, Rates: shared.NewMemory(), Limits: limits, Origins: []string{"https://chat.example"},
 		ICE:    func() []ice.Server { return []ice.Server{{URLs: []string{"stun:192.0.2.1"}}} },
 		Origin: func(r *http.Request) string { return "http://" + r.Host },
 		Count:  func(context.Context) (int64, int64, error) { count++; return 40 + count, count, nil },
@@ -216,7 +217,7 @@ func TestBounds(t *testing.T) {
 		if asked != 4 {
 			t.Errorf("asked %d times for credentials, want 4", asked)
 		}
-		time.Sleep(forgetAfter + time.Second) // neither was heard of: their process may never tell
+		f.Disconnected(t.Context(), bob, "")
 		if got := f.connect("d", "Dan"); f.invoke(t, got, "broadcast", "x") != nil {
 			t.Error("there is no room after others were gone")
 		}
