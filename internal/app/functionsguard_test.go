@@ -1,15 +1,20 @@
 package app
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"causeway/internal/config"
 	"causeway/internal/guard/work"
+	"causeway/internal/realtime/accesskey"
 	"causeway/internal/signaling"
 )
 
@@ -45,11 +50,51 @@ func TestFunctionsRefuseAFlood(t *testing.T) {
 			t.Fatalf("an event without a signature: %+v", a)
 		}
 	}
+	// Those of the service are handled, though they all come from the flooded network; these are of strangers, whose
+	// connections it is told to close.
+	conn, err := accesskey.ParseConnectionString(os.Getenv("AzureSignalRConnectionString"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 80 {
+		id := fmt.Sprint("stranger", i)
+		mac := hmac.New(sha256.New, []byte(conn.Key.Reveal()))
+		mac.Write([]byte(id))
+		if a := asked(t, "POST", base+upstreamPath, `{"type":10}`, "X-Forwarded-For", "203.0.113.77:50000", "X-ASRS-Connection-Id", id,
+			"X-ASRS-Hub", "signaling", "X-ASRS-Category", "connections", "X-ASRS-Event", "connected", "X-ASRS-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil))); a.status >= 300 {
+			t.Fatalf("a signed event: %+v", a)
+		}
+	}
 	if err := p.ask(t); err != nil {
 		t.Errorf("who is there already: %v", err)
 	}
 	if n := f.parts.Load().admission.key; len(n) == 0 {
 		t.Error("proofs of work have no key")
+	}
+}
+
+// A member that floods by its connection, whose events the service signs, is refused; other sessions are not
+// concerned.
+func TestFunctionsRefuseAFloodOfEvents(t *testing.T) {
+	base, _ := startFunctions(t, func(c *config.Config) { c.Work, c.RateLimit = "off", 0.1 })
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	p, other := pairOf(t, base), pairOf(t, base)
+	served, refused := 0, 0
+	for range 600 {
+		switch _, err := p.guest.Invoke(t.Context(), "hello", map[string]int{"n": 1}); {
+		case err == nil:
+			served++
+		case strings.Contains(err.Error(), "too_many_requests"):
+			refused++
+		default:
+			t.Fatal(err)
+		}
+	}
+	if served < 300 || refused < 50 {
+		t.Errorf("%d served, %d refused", served, refused)
+	}
+	if _, err := other.guest.Invoke(t.Context(), "hello", map[string]int{"n": 1}); err != nil {
+		t.Errorf("another session: %v", err)
 	}
 }
 
