@@ -271,10 +271,10 @@ func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Pro
 	}
 	api := http.NewServeMux()
 	a.signaling.Routes(api)
-	mux.Handle("/api/", a.origins(proxies, api))
-	if err := a.stats.routes(mux, a.signaling.Holder); err != nil {
+	if err := a.stats.routes(api, a.signaling.Holder); err != nil {
 		return err
 	}
+	mux.Handle("/api/", a.origins(proxies, api))
 	a.relays.routes(mux)
 	if err := a.openAdmin(ctx, mux); err != nil {
 		return err

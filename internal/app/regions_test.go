@@ -51,6 +51,16 @@ func TestRegions(t *testing.T) {
 			t.Errorf("%+v %v", g, err)
 		}
 	}
+	for origin, want := range map[string]int{na: http.StatusNoContent, "http://evil.example": http.StatusForbidden} {
+		a := asked(t, "OPTIONS", bases["eu"]+"/api/report", "", "Origin", origin, "Access-Control-Request-Method", "POST")
+		if b := asked(t, "POST", bases["eu"]+"/api/report", "{}", "Origin", origin); want == http.StatusForbidden {
+			if a.status != want || b.status != want {
+				t.Errorf("reports of %s: %d, %d", origin, a.status, b.status)
+			}
+		} else if a.status != want || b.status != http.StatusUnauthorized || b.header.Get("Access-Control-Allow-Origin") != origin {
+			t.Errorf("reports of %s: %d, %d %v", origin, a.status, b.status, b.header)
+		}
+	}
 	for _, path := range []string{"/api/regions", "/regions.json"} {
 		w := from(t, bases["eu"]+path, na)
 		if body, _ := io.ReadAll(w.Body); !strings.Contains(string(body), `"url":"`+na+`"`) {
