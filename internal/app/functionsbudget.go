@@ -15,6 +15,7 @@ import (
 // accounts is the ledger as functions need it: in the database that instances share, or in memory.
 type accounts interface {
 	Open(ctx context.Context, grantID string, c budget.Chain, declared int64) error
+	Admits(ctx context.Context, c budget.Chain, declared int64) error
 	CloseGrant(ctx context.Context, grantID string) error
 	// Tick does what time brings; a timer calls it each minute, at one of the instances.
 	Tick(ctx context.Context) error
@@ -33,6 +34,11 @@ type ownAccounts struct{ *budget.Ledger }
 // Open implements accounts.
 func (a ownAccounts) Open(_ context.Context, grantID string, c budget.Chain, declared int64) error {
 	return a.Ledger.Open(grantID, c, declared)
+}
+
+// Admits implements accounts.
+func (a ownAccounts) Admits(_ context.Context, c budget.Chain, declared int64) error {
+	return a.Ledger.Admits(c, declared)
 }
 
 // CloseGrant implements accounts.

@@ -63,7 +63,7 @@ func (f *Functions) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	issuer, err := newChain(append(own, bought...), f.relays)
+	issuer, err := newChain(own, bought, f.relays)
 	if err != nil {
 		return err
 	}

@@ -24,12 +24,23 @@ type boughtRelays struct {
 	log    *slog.Logger
 }
 
-// newChain makes one Issuer of the bought ones; nil if there is none.
-func newChain(bought []ice.Named, r *boughtRelays) (*ice.Chain, error) {
-	if len(bought) == 0 {
+// newChain makes one Issuer of nodes and the bought ones; nil if there is none.
+func newChain(nodes, bought []ice.Named, r *boughtRelays) (*ice.Chain, error) {
+	list := nodes
+	for _, n := range bought {
+		n.Admit = func(ctx context.Context, req ice.Request) error {
+			err := refusal(r.ledger.Admits(ctx, boughtChain(req, n.Name), req.Bytes))
+			if errors.Is(err, grant.ErrSpent) {
+				return fmt.Errorf("%w: %w", ice.ErrRefused, err)
+			}
+			return err
+		}
+		list = append(list, n)
+	}
+	if len(list) == 0 {
 		return nil, nil
 	}
-	return ice.NewChain(bought, r.log)
+	return ice.NewChain(list, r.log)
 }
 
 // Mint implements grant.Relay.
@@ -52,8 +63,7 @@ func (r *boughtRelays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]g
 		if n, _ := r.node(m.Handle); n != nil { // it keeps its own books
 			continue
 		}
-		chain := budget.Chain{Session: requests[i].Session, Member: requests[i].Member, Price: name}
-		if err := r.ledger.Open(ctx, m.Handle, chain, requests[i].Bytes); err != nil {
+		if err := r.ledger.Open(ctx, m.Handle, boughtChain(requests[i], name), requests[i].Bytes); err != nil {
 			err = refusal(err)
 			for _, m := range minted {
 				err = errors.Join(err, r.Revoke(context.WithoutCancel(ctx), m.Handle))

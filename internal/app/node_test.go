@@ -201,7 +201,7 @@ func TestFunctionsUseNodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain, err := newChain(nodes, r)
+	chain, err := newChain(nodes, nil, r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,9 +32,9 @@ type relays struct {
 	leaving atomic.Bool // our own relay drains
 
 	mu      sync.Mutex
-	live    map[string]string  // grants of our own relay and of nodes, by id → where
-	bought  map[string]string  // handle → session
-	closing map[string]closing // ids of ended grants
+	live    map[string]string       // grants of our own relay and of nodes, by id → where
+	bought  map[string]budget.Chain // by handle
+	closing map[string]closing      // ids of ended grants
 }
 
 // closing is a grant that has ended.
@@ -59,7 +59,7 @@ type relaysConfig struct {
 
 func newRelays(c relaysConfig) (*relays, error) {
 	r := &relays{own: c.own, ledger: c.ledger, log: c.log, region: c.nodes.DefaultRegion,
-		live: map[string]string{}, bought: map[string]string{}, closing: map[string]closing{}}
+		live: map[string]string{}, bought: map[string]budget.Chain{}, closing: map[string]closing{}}
 	var list []ice.Named
 	if c.own != nil {
 		issuer, err := ice.NewOwn(ice.OwnConfig{URLs: c.urls, Grant: r.put, Delete: r.end})
@@ -75,7 +75,13 @@ func newRelays(c relaysConfig) (*relays, error) {
 		}
 		list = append(list, r.fleet.issuers...)
 	}
-	if list = append(list, c.bought...); len(list) == 0 {
+	for _, n := range c.bought {
+		n.Admit = func(_ context.Context, req ice.Request) error {
+			return r.refused(r.ledger.Admits(boughtChain(req, n.Name), req.Bytes))
+		}
+		list = append(list, n)
+	}
+	if len(list) == 0 {
 		return r, nil
 	}
 	r.issuer, err = ice.NewChain(list, c.log)
@@ -133,13 +139,19 @@ func (r *relays) opened(req ice.Request, handle string) error {
 	if !r.buys(name) {
 		return nil
 	}
-	if err := r.ledger.Open(handle, budget.Chain{Session: req.Session, Member: req.Member, Price: name}, req.Bytes); err != nil {
+	chain := boughtChain(req, name)
+	if err := r.ledger.Open(handle, chain, req.Bytes); err != nil {
 		return refusal(err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.bought[handle] = req.Session
+	r.bought[handle] = chain
 	return nil
+}
+
+// boughtChain is what a credential of a bought relay spends from.
+func boughtChain(req ice.Request, name string) budget.Chain {
+	return budget.Chain{Session: req.Session, Member: req.Member, Price: name}
 }
 
 // refusal makes a spent budget known to package grant, as an answer that is final.
@@ -302,8 +314,8 @@ func (r *relays) closeAccounts(now time.Time) {
 func (r *relays) cut(ctx context.Context, e budget.Event) {
 	r.mu.Lock()
 	var ended []string
-	for handle, session := range r.bought {
-		if e.Session == "" || e.Session == session && (e.Level == budget.Session || e.Grant == handle) {
+	for handle, c := range r.bought {
+		if e.Concerns(c, handle) {
 			ended = append(ended, handle)
 		}
 	}

@@ -18,10 +18,16 @@ import (
 	"causeway/internal/secret"
 )
 
-// overflow is a relay that is bought when ours is off, and records what is revoked.
+// overflow is a relay that is bought when ours is off, and records what is made and revoked.
 type overflow struct {
 	ice.Issuer
+	made    int
 	revoked []string
+}
+
+func (o *overflow) Mint(ctx context.Context, r ice.Request) (ice.Minted, error) {
+	o.made++
+	return o.Issuer.Mint(ctx, r)
 }
 
 func (o *overflow) Revoke(_ context.Context, handle string) error {
@@ -151,11 +157,37 @@ func TestBoughtRelays(t *testing.T) {
 	if err := r.Renew(t.Context(), c.Handle, time.Now(), nil); err != nil {
 		t.Error(err)
 	}
-	r.cut(t.Context(), budget.Event{Kind: budget.Cut, Level: budget.Session, Session: "other"})
+	for _, e := range []budget.Event{
+		{Kind: budget.Cut, Level: budget.Session, Session: "other"},
+		{Kind: budget.Cut, Level: budget.Member, Session: "other", Member: "a"},
+		{Kind: budget.Cut, Level: budget.Member, Session: "s", Member: "c"},
+		{Kind: budget.Cut, Level: budget.Credential, Session: "s", Member: "a", Grant: "another"},
+	} {
+		if r.cut(t.Context(), e); len(bought.revoked) != 0 {
+			t.Errorf("%+v revoked %v", e, bought.revoked)
+		}
+	}
+	r.cut(t.Context(), budget.Event{Kind: budget.Cut, Level: budget.Member, Session: "s", Member: "a"})
+	if _, own := ice.Split(c.Handle); len(bought.revoked) != 1 || bought.revoked[0] != own {
+		t.Errorf("a member's account is spent: revoked %v", bought.revoked)
+	}
 	r.cut(t.Context(), budget.Event{Kind: budget.Cut, Level: budget.Session, Session: "s"})
 	r.cut(t.Context(), budget.Event{Kind: budget.Cut, Level: budget.Day})
 	if len(bought.revoked) != 2 {
 		t.Errorf("revoked %v", bought.revoked)
+	}
+}
+
+// What the ledger refuses is not made first: that costs calls to the provider.
+func TestNothingIsMadeForASpentBudget(t *testing.T) {
+	bought := newOverflow(t)
+	r := newTestRelays(t, false, ice.Named{Name: "bought", Issuer: bought})
+	spend(t, r.ledger, 1_000_000)
+	if c, err := mint(t, r); !errors.Is(err, grant.ErrSpent) || bought.made > 0 {
+		t.Errorf("%+v, %v; %d made", c, err, bought.made)
+	}
+	if day, _ := r.ledger.Status(); day.Leased != 0 {
+		t.Errorf("%+v", day)
 	}
 }
 

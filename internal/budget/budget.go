@@ -169,6 +169,19 @@ type Event struct {
 	Grant   string // for Credential
 }
 
+// Concerns says whether a grant of c spends from the account that e is about.
+func (e Event) Concerns(c Chain, grantID string) bool {
+	switch e.Level {
+	case Credential:
+		return e.Grant == grantID
+	case Member:
+		return e.Session == c.Session && e.Member == c.Member
+	case Session:
+		return e.Session == c.Session
+	}
+	return true
+}
+
 // maxEvents is how many wait for a reader.
 const maxEvents = 1024
 

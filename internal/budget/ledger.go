@@ -58,29 +58,56 @@ func (l *Ledger) Open(grantID string, c Chain, declared int64) error {
 		l.declare(g.session, g.member, declared)
 		return nil
 	}
+	g, err := l.admit(grantID, c, declared)
+	if err != nil {
+		return fmt.Errorf("open grant: %w", err)
+	}
+	g.price = price(p)
+	g.session.grants++
+	g.member.grants++
+	l.grants[grantID] = g
+	return nil
+}
+
+// Admits returns the error that Open would return for a new credential, for those whom making one costs
+// something. It takes note of what is declared, as Open does.
+func (l *Ledger) Admits(c Chain, declared int64) error {
+	if c.Session == "" || c.Member == "" || declared < 0 {
+		return errors.New("admit: a name is missing, or the declared size is negative")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.roll(time.Now())
+	g, err := l.admit("", c, min(declared, maxReport))
+	if err != nil {
+		return fmt.Errorf("admit: %w", err)
+	}
+	l.forget(g.session, g.member, time.Now())
+	return nil
+}
+
+// admit makes a grant that is not open yet, or says why not. Who doesn't open it has to forget its session and member.
+func (l *Ledger) admit(id string, c Chain, declared int64) (*grant, error) {
 	if err := l.room(c); err != nil {
 		l.metrics.refuse(refusedFull)
-		return fmt.Errorf("open grant: %w", err)
+		return nil, err
 	}
 	s, m := l.chain(c)
 	if err := l.fits(s, declared); err != nil {
 		l.forget(s, m, time.Now())
-		return fmt.Errorf("open grant: %w", err)
+		return nil, err
 	}
 	l.declare(s, m, declared)
-	g := &grant{account: newAccount(l.cfg.Credential.amount()), id: grantID, session: s, member: m, provider: c.Price, price: price(p)}
+	g := &grant{account: newAccount(l.cfg.Credential.amount()), id: id, session: s, member: m, provider: c.Price}
 	for level, a := range l.accounts(g) {
 		if a.exhausted() {
 			l.tell(Cut, Level(level), g)
 			l.metrics.refuse(refusedSpent[level])
 			l.forget(s, m, time.Now())
-			return fmt.Errorf("open grant: %s: %w", Level(level), ErrSpent)
+			return nil, fmt.Errorf("%s: %w", Level(level), ErrSpent)
 		}
 	}
-	s.grants++
-	m.grants++
-	l.grants[grantID] = g
-	return nil
+	return g, nil
 }
 
 // room says whether there is a place for a grant of c.

@@ -15,6 +15,9 @@ type Named struct {
 	Name   string // without a colon
 	Issuer Issuer
 	Region string // that its relay is in; who asks for that is served there first
+	// Admit, if it is not nil, says whether somebody may have a credential before one is made, as that costs
+	// a call to somebody else. ErrRefused ends the search, as with Mint.
+	Admit func(context.Context, Request) error
 }
 
 // Chain is an Issuer that asks others in order: our own relay first, and bought ones when
@@ -97,6 +100,13 @@ func (c *Chain) from(region string) []Named {
 }
 
 func (n Named) mintAll(ctx context.Context, all []Request) ([]Minted, error) {
+	if n.Admit != nil {
+		for _, r := range all {
+			if err := n.Admit(ctx, r); err != nil {
+				return nil, err
+			}
+		}
+	}
 	made := make([]Minted, len(all))
 	for i, r := range all {
 		m, err := n.Issuer.Mint(ctx, r)

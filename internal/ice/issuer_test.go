@@ -118,7 +118,7 @@ func TestChain(t *testing.T) {
 	if got := c.Capabilities(); got != (Capabilities{Expires: true, Revoke: true, RevokeDelay: -1, Usage: true, UsageDelay: time.Second}) {
 		t.Errorf("%+v", got)
 	}
-	for _, list := range [][]Named{nil, {{"", own, ""}}, {{"a:b", own, ""}}, {{"a", own, ""}, {"a", own, ""}}, {{"a", nil, ""}}} {
+	for _, list := range [][]Named{nil, {{Issuer: own}}, {{Name: "a:b", Issuer: own}}, {{Name: "a", Issuer: own}, {Name: "a", Issuer: own}}, {{Name: "a"}}} {
 		if _, err := NewChain(list, nil); err == nil {
 			t.Errorf("%+v", list)
 		}
@@ -131,7 +131,7 @@ func TestChain(t *testing.T) {
 // Both members of a pair are served by one, the nearest that can.
 func TestChainMintsForAPair(t *testing.T) {
 	own, far, near, bought := &shop{}, &shop{}, &shop{}, &shop{}
-	c, err := NewChain([]Named{{"own", own, "eu"}, {"far", far, "asia"}, {"near", near, "us"}, {"bought", bought, ""}}, nil)
+	c, err := NewChain([]Named{{Name: "own", Issuer: own, Region: "eu"}, {Name: "far", Issuer: far, Region: "asia"}, {Name: "near", Issuer: near, Region: "us"}, {Name: "bought", Issuer: bought}}, nil)
 	must(t, err)
 	mint := func(region string) string {
 		t.Helper()

@@ -107,6 +107,16 @@ func (l *Ledger) Open(ctx context.Context, grantID string, c budget.Chain, decla
 	})
 }
 
+// Admits is budget.Ledger.Admits.
+func (l *Ledger) Admits(ctx context.Context, c budget.Chain, declared int64) error {
+	return l.visit(ctx, "admit", c.Session, func(v *visit) error {
+		if err := v.room(c.Session); err != nil {
+			return err
+		}
+		return v.do(func(of *budget.Ledger) error { return of.Admits(c, declared) })
+	})
+}
+
 // Lease is budget.Ledger.Lease.
 func (l *Ledger) Lease(ctx context.Context, grantID string, want int64) (granted int64, err error) {
 	err = l.visitGrant(ctx, "lease", grantID, func(of *budget.Ledger) (err error) {

@@ -305,10 +305,17 @@ func usage(t *testing.T, url string) {
 func bounds(t *testing.T, url string) {
 	ctx := t.Context()
 	l := open(t, url, budget.Config{Limits: budget.Limits{Grants: 3, Sessions: 2}, Retain: time.Second})
+	must(t, l.Admits(ctx, budget.Chain{Session: "s", Member: "m"}, 0))
+	if _, ok, err := l.Session(ctx, "s"); err != nil || ok {
+		t.Errorf("who is only admitted leaves something: %v, %v", ok, err)
+	}
 	for i, want := range []error{nil, nil, nil, budget.ErrFull} {
 		if err := l.Open(ctx, fmt.Sprint("g", i), budget.Chain{Session: "s", Member: "m"}, 0); !errors.Is(err, want) {
 			t.Errorf("grant %d: %v", i, err)
 		}
+	}
+	if err := l.Admits(ctx, budget.Chain{Session: "s", Member: "m"}, 0); !errors.Is(err, budget.ErrFull) {
+		t.Errorf("admits one more: %v", err)
 	}
 	must(t, l.Open(ctx, "g0", budget.Chain{Session: "s", Member: "m"}, 0)) // again
 	must(t, l.CloseGrant(ctx, "g0"))
