@@ -19,8 +19,10 @@ import (
 // counts sessions, days and months by itself.
 type books struct {
 	leases
-	mu   sync.Mutex
-	ends map[string]time.Time // grants → when their account is closed
+	log     *slog.Logger
+	tellers []*control.Teller // of control planes
+	mu      sync.Mutex
+	ends    map[string]time.Time // grants → when their account is closed
 }
 
 func newBooks(cfg NodeConfig, log *slog.Logger, o *ops.Ops) (*books, error) {
@@ -33,7 +35,7 @@ func newBooks(cfg NodeConfig, log *slog.Logger, o *ops.Ops) (*books, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &books{leases: leases{l}, ends: map[string]time.Time{}}, nil
+	return &books{leases: leases{l}, log: log.With("part", "budget"), ends: map[string]time.Time{}}, nil
 }
 
 // open makes the account of a grant.
@@ -70,7 +72,52 @@ func (b *books) run(ctx context.Context) error {
 			return nil
 		case now := <-tick.C:
 			b.sweep(now)
-		case <-b.Events(): // in the metrics; there is nobody to tell
+		}
+	}
+}
+
+// How often, and after which pauses, a control plane is told that does not answer.
+const (
+	tellTimes = 4
+	tellPause = time.Second
+)
+
+// tell passes on what the ledger says of sessions until ctx ends. A day or a month is this node's, and of no
+// concern to members whose relay is elsewhere: who asks for a relay again is told. Several control planes have
+// the node when they are regions of one; a session's members are at one of them.
+func (b *books) tell(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-b.Events():
+			if e.Session == "" {
+				continue
+			}
+			var all sync.WaitGroup
+			for _, t := range b.tellers {
+				all.Go(func() {
+					b.tellOne(ctx, t, control.Told{Level: e.Level.String(), Spent: e.Kind == budget.Cut, Session: e.Session, Member: e.Member})
+				})
+			}
+			all.Wait()
+		}
+	}
+}
+
+func (b *books) tellOne(ctx context.Context, t *control.Teller, what control.Told) {
+	for i := range tellTimes {
+		err := t.Tell(ctx, what)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if i == tellTimes-1 || errors.Is(err, control.ErrDenied) {
+			b.log.WarnContext(ctx, "members are not told of their budget", "err", err)
+			return
+		}
+		select {
+		case <-time.After(tellPause << i):
+		case <-ctx.Done():
 		}
 	}
 }

@@ -58,8 +58,7 @@ type Functions struct {
 	requests requests
 	insights *telemetry.Client // nil: none
 	stats    *statistics
-	messages *messageCount // of the example chat
-	database *sqldb.DB     // of state; nil: that of stats, or none
+	database *sqldb.DB // of state; nil: that of stats, or none
 }
 
 // portVariable is where the Functions host says which port it will ask at.
@@ -101,6 +100,9 @@ func (f *Functions) open(ctx context.Context) (err error) {
 		}
 	}
 	f.relays = &boughtRelays{region: f.cfg.DefaultRegion, log: f.log.With("part", "relay")}
+	if err := f.openEar(); err != nil {
+		return err
+	}
 	if err := f.openState(ctx); err != nil {
 		return err
 	}

@@ -86,6 +86,7 @@ func startSecond(t *testing.T, c config.Config) string {
 // asker is a session of two.
 type asker struct {
 	host, guest *realtimetest.Client
+	session     string
 	peer        string // of host
 }
 
@@ -107,7 +108,7 @@ func pairOf(t *testing.T, base string) (p *asker) {
 	if status := call(t, base+"/api/sessions/join", "", map[string]string{"invite": h.Invite}, &g); status != 200 {
 		t.Fatal(status)
 	}
-	p.host, p.guest, p.peer = connect(t, base, h.Grant), connect(t, base, g.Grant), h.Peer
+	p.host, p.guest, p.session, p.peer = connect(t, base, h.Grant), connect(t, base, g.Grant), h.Session, h.Peer
 	return p
 }
 

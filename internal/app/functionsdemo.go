@@ -25,7 +25,7 @@ func (f *Functions) newDemo(p *parts) (*demo.Demo, error) {
 		ICE:        func() []ice.Server { return stun },
 		Relays:     p.keeper,
 		Rates:      f.store,
-		Count:      f.messages.add,
+		Count:      f.stats.messages.add,
 		Origins:    f.cfg.DemoOrigins,
 		Origin:     f.origin,
 		ClientAddr: f.clientAddr,

@@ -207,8 +207,9 @@ func (f *Functions) routes(p *parts, conn accesskey.ConnectionString) error {
 	}
 	open := p.demoOr(httpx.CORS(append(apiOrigins(f.cfg), f.cfg.AllowedOrigin...), api))
 	p.mux.Handle("/api/", unblocked(func() *guard.Guard { return p.admission.Guard }, f.clientAddr, open))
-	// What the SignalR service and the host call is not asked where it comes from.
+	// What the SignalR service, nodes and the host call is not asked where it comes from.
 	p.mux.Handle(upstreamPath, upstream)
+	f.relays.ear.Routes(p.mux)
 	p.mux.Handle("POST "+tickPath, httpx.Handler(f.log, f.tick))
 	// The host asks for it until something answers.
 	p.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })

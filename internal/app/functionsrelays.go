@@ -20,6 +20,7 @@ type boughtRelays struct {
 	issuer atomic.Pointer[ice.Chain]                  // nil: there is none
 	region string                                     // for those who name none
 	nodes  atomic.Pointer[map[string]*control.Client] // relay nodes of ours elsewhere, by name
+	ear    *control.Ear                               // for what these say
 	ledger accounts
 	log    *slog.Logger
 }

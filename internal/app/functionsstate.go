@@ -48,7 +48,7 @@ func (f *Functions) openState(ctx context.Context) error {
 	if err := f.stats.open(f.cfg, f.ledger, f.ops.Registry); err != nil {
 		return err
 	}
-	f.messages = f.stats.demoMessages(true)
+	f.stats.messages = f.stats.demoMessages(true)
 	return nil
 }
 

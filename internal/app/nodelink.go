@@ -35,6 +35,7 @@ type NodeLink struct {
 	Listen  string        // of the control interface over plain HTTP, on loopback; empty: with TLS only
 	Window  time.Duration // that grants outlive the control plane
 	Session config.Size   // budget of one session, in own books
+	Tell    []string      // URLs of function apps, which are told when that is spent
 }
 
 // ErrNodeDenied: the control plane does not know the node's key.
@@ -92,6 +93,13 @@ func (n *Node) openLink(ctx context.Context, c *relay.Config) error {
 	if n.cfg.Link.Control == "" {
 		if n.link.books, err = newBooks(n.cfg, n.log, n.ops); err != nil {
 			return fmt.Errorf("data_dir: %w", err)
+		}
+		for _, url := range n.cfg.Link.Tell {
+			t, err := control.NewTeller(url, n.link.key, nil)
+			if err != nil {
+				return fmt.Errorf("tell: %w", err)
+			}
+			n.link.books.tellers = append(n.link.books.tellers, t)
 		}
 		c.Ledger = n.link.books
 		return nil
@@ -188,6 +196,7 @@ func (l *link) run(ctx, settled context.Context, g *errgroup.Group) {
 	if l.books != nil {
 		g.Go(func() error { return l.books.Ledger.Run(settled) })
 		g.Go(func() error { return l.books.run(settled) })
+		g.Go(func() error { return l.books.tell(settled) })
 	}
 }
 

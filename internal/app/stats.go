@@ -19,8 +19,9 @@ import (
 // statistics is what counts, and where that is kept.
 type statistics struct {
 	*stats.Recorder
-	db  *sqldb.DB // nil: nowhere
-	log *slog.Logger
+	db       *sqldb.DB     // nil: nowhere
+	messages *messageCount // of the example chat; nil: nobody asks
+	log      *slog.Logger
 }
 
 // openStats opens the statistics; the ledger is open.

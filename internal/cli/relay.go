@@ -53,6 +53,7 @@ type relayLink struct {
 	NodeKey       string         `name:"node-key" placeholder:"REF" help:"As a node of a Causeway elsewhere: secret reference (env:NAME, file:/path) to the node's key, which comes from: causeway node key NAME."`
 	Control       string         `name:"control" placeholder:"URL" help:"Of a node: where that Causeway is, such as https://send.example.org. It leases the bytes that may be relayed. Without it the node keeps its own books (--budget-…)."`
 	ControlListen string         `name:"control-listen" placeholder:"ADDRESS" help:"Of a node: address of its control interface over plain HTTP, on loopback, for a proxy or a test. By default HTTPS at --tls-listen."`
+	Tell          []string       `name:"tell" placeholder:"URL" help:"Of a node without --control: function app that is told when a session's budget is nearly or wholly spent, such as https://app.azurewebsites.net; can be repeated."`
 	ControlWindow time.Duration  `name:"control-window" default:"60s" help:"Of a node: how long running calls outlive a control plane that can't be reached, on the bytes that are leased."`
 	PeerAllow     []netip.Prefix `name:"peer-allow" placeholder:"PREFIX" help:"Addresses (CIDR) that peers may have whatever the policy says."`
 	SourcePin     string         `name:"relay-source-pin" default:"soft" enum:"soft,strict" help:"Of a node: what becomes of a credential that is used from another network than first, and than its member signals from (${enum}): soft counts it, strict refuses it."`
@@ -88,7 +89,7 @@ func (c *relayCommand) Run(ctx context.Context, s streams) error {
 		Allocations: c.Allocations, AllocationsPerUser: c.PerUser, AllocationsPerSource: c.PerSource,
 		Permissions: c.Permissions, BytesPerSecond: c.MaxBPS, Drain: c.Drain, Shards: cores,
 		Peers:   app.NodePeers{Allow: c.PeerAllow, Deny: c.PeerDeny, StrictPin: c.SourcePin == "strict", AllowLoopback: c.Loopback},
-		Link:    app.NodeLink{Key: c.NodeKey, Control: c.Control, Listen: c.ControlListen, Window: c.ControlWindow, Session: c.Session},
+		Link:    app.NodeLink{Key: c.NodeKey, Control: c.Control, Listen: c.ControlListen, Window: c.ControlWindow, Session: c.Session, Tell: c.Tell},
 		Budgets: app.NodeBudgets{Dir: c.DataDir, User: c.User, Day: c.Day, Month: c.Month},
 	}, log)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -116,6 +117,8 @@ func (c *relayCommand) check() error {
 		return errors.New("--node-key and --auth-secret don't go together: run two relays")
 	case c.NodeKey == "" && c.Control+c.ControlListen != "":
 		return errors.New("--control and --control-listen are for a node, which has a --node-key")
+	case len(c.Tell) > 0 && (c.NodeKey == "" || c.Control != ""):
+		return errors.New("--tell is for a node without --control, which keeps its own books")
 	case c.Cert != "" && len(c.ACMEDomain) > 0:
 		return errors.New("give either a certificate or an ACME domain")
 	case (c.Cert == "") != (c.Key == ""):

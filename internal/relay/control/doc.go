@@ -8,6 +8,7 @@
 //	               ── GET status                  ─▶
 //	Desk           ◀─ POST report (held open)     ── Uplink
 //	               ◀─ POST lease, settle          ──
+//	Ear            ◀─ POST told                   ── Teller, of a node with books of its own
 //
 // # Who may do what
 //

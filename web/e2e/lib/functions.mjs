@@ -34,11 +34,11 @@ export async function freePort(host) {
 }
 
 /** A relay node, whose key is made from the signing key of the function app. */
-async function startNode(dataDir, listen, args) {
+async function startNode(dataDir, listen, tell, args) {
   const { code, stdout, stderr } = await causeway(['node', 'key', 'relay', '--signing-key', `file:${join(dataDir, 'signing.key')}`, '--data-dir', dataDir]);
   if (code !== 0) throw new Error(`node key: ${stderr}`);
   const node = new Run(['relay', '--node-key', 'env:NODE_KEY', '--turn-listen', listen, '--control-listen', '127.0.0.1:0', '--data-dir', join(dataDir, 'relay'), '--log-level', 'debug',
-    '--drain-timeout', '0s', ...args], { env: { NODE_KEY: stdout.trim() } });
+    '--drain-timeout', '0s', '--tell', tell, ...args], { env: { NODE_KEY: stdout.trim() } });
   await node.output('addresses', () => /^Ctrl-C/m.test(node.stdout));
   node.address = /listening on (\S+)/.exec(node.stdout)[1];
   node.control = /control interface is (\S+)/.exec(node.stdout)[1];
@@ -70,12 +70,12 @@ export class FunctionsShape extends Run {
     const key = join(dataDir, 'signing.key');
     if (!existsSync(key)) writeFileSync(key, randomBytes(32).toString('base64'), { mode: 0o600 });
     const budget = args.indexOf('--budget-session');
-    const relay = turnListen === 'off' ? undefined : await startNode(dataDir, turnListen, budget < 0 ? [] : args.slice(budget, budget + 2));
+    const before = kept.get(dataDir) ?? { host: `127.0.0.1:${await freePort('127.0.0.1')}`, realtime: `localhost:${await freePort('localhost')}`, app: deployed(dataDir) };
+    kept.set(dataDir, before);
+    const relay = turnListen === 'off' ? undefined : await startNode(dataDir, turnListen, `http://${before.host}`, budget < 0 ? [] : args.slice(budget, budget + 2));
     if (relay) settings.push(`CAUSEWAY_RELAY_NODE=[{name: relay, url: '${relay.control}'}]`);
     settings.push(`CAUSEWAY_STUN_SERVER=stun:${relay?.address ?? '127.0.0.1:9'}`);
-    const before = kept.get(dataDir) ?? { realtime: `localhost:${await freePort('localhost')}`, app: deployed(dataDir) };
-    kept.set(dataDir, before);
-    const shape = new FunctionsShape(['emulate', '--app', before.app, '--listen', listen, '--host-listen', '127.0.0.1:0', '--realtime-listen', before.realtime, '--data-dir', dataDir,
+    const shape = new FunctionsShape(['emulate', '--app', before.app, '--listen', listen, '--host-listen', before.host, '--realtime-listen', before.realtime, '--data-dir', dataDir,
       '--instances', '2', '--log-level', 'debug', ...settings.flatMap((s) => ['--setting', s])]);
     shape.relay = relay;
     try {
