@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	mssql "github.com/microsoft/go-mssqldb"
 	"github.com/microsoft/go-mssqldb/azuread"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // is the driver "sqlite", too
 
 	"causeway/internal/secret"
 )
@@ -103,11 +103,31 @@ func openSQLite(ctx context.Context, path string, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.PingContext(ctx); err != nil {
+	if err := pingSQLite(ctx, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
 	return &DB{db, SQLite()}, nil
 }
+
+// pingSQLite makes a connection. Where two processes make the same new file one that has a WAL, SQLite tells one of
+// them that it is locked without waiting as busy_timeout says.
+func pingSQLite(ctx context.Context, db *sql.DB) error {
+	for began := time.Now(); ; {
+		err := db.PingContext(ctx)
+		var e *sqlite.Error
+		if !errors.As(err, &e) || e.Code()&0xff != sqliteBusy || time.Since(began) >= busyTimeout {
+			return err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// sqliteBusy is SQLITE_BUSY, without what is in the upper bits (sqlite.org/rescode.html).
+const sqliteBusy = 5
 
 // makeFile makes an empty file that is the owner's only.
 func makeFile(path string) error {

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"golang.org/x/sync/errgroup"
+
 	"causeway/internal/sqldb"
 	"causeway/internal/sqldb/sqldbtest"
 )
@@ -255,5 +257,25 @@ func TestTSQL(t *testing.T) {
 		"INSERT INTO t (a, b, n, top, last) SELECT @p1, @p2, @p3, @p4, @p5 WHERE NOT EXISTS (SELECT 1 FROM t WITH (UPDLOCK, SERIALIZABLE) WHERE a = @p1 AND b = @p2)"
 	if got := d.Upsert(upsert); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
+// Several processes may make a file at once; each connection of a DB is as good as one of them.
+func TestOpenAtOnce(t *testing.T) {
+	for range 20 {
+		url := "sqlite:" + filepath.Join(t.TempDir(), "new.db")
+		var all errgroup.Group
+		for range 16 {
+			all.Go(func() error {
+				db, err := sqldb.Open(t.Context(), sqldb.Config{URL: url})
+				if err != nil {
+					return err
+				}
+				return db.Close()
+			})
+		}
+		if err := all.Wait(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
