@@ -39,6 +39,7 @@ type Result struct {
 	Asked     int             `json:"negotiations"`
 	Failed    int             `json:"failed"`
 	CPUMs     float64         `json:"handler_cpu_ms_per_negotiation"`
+	DoubleMs  float64         `json:"double_and_driver_cpu_ms_per_negotiation"`
 	Cores     float64         `json:"handler_cores"`
 	RSSMiB    float64         `json:"handler_rss_mib"`
 	MedianMs  float64         `json:"latency_median_ms"`
