@@ -5,7 +5,7 @@
  * Requests go to two instances in turn, which share what is in a database, as on Azure.
  */
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -25,12 +25,17 @@ export function setRealtimeOf(origin, service) {
   realtime.set(origin, service);
 }
 
+/** A port that nobody has, and that nobody gets who doesn't ask for it: it is below those that systems give to connections. */
 export async function freePort(host) {
-  const server = createServer();
-  await new Promise((resolve, reject) => server.once('error', reject).listen(0, host, resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = 10_000 + randomInt(20_000);
+    const server = createServer();
+    const taken = await new Promise((resolve) => server.once('error', resolve).listen(port, host, () => resolve(undefined)));
+    if (taken && taken.code !== 'EADDRINUSE') throw taken;
+    if (taken) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 /** A relay node, whose key is made from the signing key of the function app. */
@@ -76,7 +81,7 @@ export class FunctionsShape extends Run {
     if (relay) settings.push(`CAUSEWAY_RELAY_NODE=[{name: relay, url: '${relay.control}'}]`);
     settings.push(`CAUSEWAY_STUN_SERVER=stun:${relay?.address ?? '127.0.0.1:9'}`);
     const shape = new FunctionsShape(['emulate', '--app', before.app, '--listen', listen, '--host-listen', before.host, '--realtime-listen', before.realtime, '--data-dir', dataDir,
-      '--instances', '2', '--log-level', 'debug', ...settings.flatMap((s) => ['--setting', s])]);
+      '--instances', '2', '--log-level', 'debug', ...settings.flatMap((s) => ['--setting', s])], { group: true });
     shape.relay = relay;
     try {
       await shape.output('addresses', () => /^Ctrl-C/m.test(shape.stdout));
@@ -105,6 +110,6 @@ export class FunctionsShape extends Run {
   }
 
   toString() {
-    return `causeway emulate (${this.origin})`;
+    return `causeway emulate (${this.urls[0] ?? 'not started'})`;
   }
 }

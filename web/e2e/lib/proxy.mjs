@@ -5,7 +5,7 @@ import { Transform } from 'node:stream';
 import { realtimeOf, setRealtimeOf } from './functions.mjs';
 
 /** Puts one name in the place of another as long, also where it is cut by the ends of chunks. */
-function renamed(from, to) {
+export function renamed(from, to) {
   if (from.length !== to.length) throw new Error(`${to} is not as long as ${from}`);
   let rest = '';
   return new Transform({

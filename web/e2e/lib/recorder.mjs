@@ -4,20 +4,31 @@
  */
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
+import { realtimeOf, setRealtimeOf } from './functions.mjs';
+import { renamed } from './proxy.mjs';
 
 const headEnd = Buffer.from('\r\n\r\n');
 
 export class Recorder {
   #streams = [];
   #sockets = new Set();
+  #second;
+  #rename;
 
+  /** @param {string} origin what it is before; where pages of it connect to elsewhere, another one is before that */
   static async start(origin) {
     const recorder = new Recorder();
     const { hostname, port } = new URL(origin);
+    const realtime = realtimeOf(origin);
+    if (realtime) {
+      recorder.#second = await Recorder.start(realtime);
+      recorder.#rename = [new URL(realtime).host, new URL(recorder.#second.origin).host];
+    }
     recorder.server = createServer((near) => recorder.#serve(near, connect(Number(port), hostname)));
     recorder.server.listen(0, '127.0.0.1');
     await once(recorder.server, 'listening');
     recorder.origin = `http://localhost:${recorder.server.address().port}`;
+    if (realtime) setRealtimeOf(recorder.origin, recorder.#second.origin);
     return recorder;
   }
 
@@ -25,7 +36,8 @@ export class Recorder {
     const stream = { up: [], down: [] };
     this.#streams.push(stream);
     near.on('data', (bytes) => stream.up.push(bytes) && far.write(bytes));
-    far.on('data', (bytes) => stream.down.push(bytes) && near.write(bytes));
+    const down = this.#rename ? far.pipe(renamed(...this.#rename)) : far;
+    down.on('data', (bytes) => stream.down.push(bytes) && near.write(bytes));
     for (const [one, other] of [[near, far], [far, near]]) {
       this.#sockets.add(one);
       one.on('error', () => other.destroy()).on('close', () => other.destroy() && this.#sockets.delete(one));
@@ -33,13 +45,14 @@ export class Recorder {
   }
 
   async close() {
+    await this.#second?.close();
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.server.close(resolve));
   }
 
   /** Everything, as one Buffer: the bytes of each direction of each connection, and the messages in them. */
   seen() {
-    const parts = [];
+    const parts = this.#second ? [this.#second.seen()] : [];
     for (const { up, down } of this.#streams) {
       for (const bytes of [Buffer.concat(up), Buffer.concat(down)]) parts.push(bytes, ...messages(bytes));
     }

@@ -27,11 +27,13 @@ export class Run {
   stderr = '';
   #watchers = new Set();
 
-  constructor(args, { env = {}, cwd, namespace } = {}) {
+  /** With `group`, SIGKILL ends the processes that it has started, too. */
+  constructor(args, { env = {}, cwd, namespace, group = false } = {}) {
     if (!existsSync(binary)) throw new Error(`${binary} is not there; make it with: make build`);
     this.args = args;
     const [program, ...before] = namespace ? ['ip', 'netns', 'exec', namespace, binary] : [binary];
-    this.child = spawn(program, [...before, ...args], { env: cleanEnv(env), cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = spawn(program, [...before, ...args], { env: cleanEnv(env), cwd, stdio: ['ignore', 'pipe', 'pipe'], detached: group });
+    this.group = group;
     for (const name of ['stdout', 'stderr']) {
       this.child[name].setEncoding('utf8').on('data', (text) => {
         this[name] += text;
@@ -70,11 +72,13 @@ export class Run {
 
   /** Ends it for sure; fails if it doesn't go by itself. */
   async stop(signal = 'SIGTERM', ms = 60_000) {
-    if (!this.exit) this.child.kill(signal);
+    if (!this.exit && this.group && signal === 'SIGKILL') process.kill(-this.child.pid, signal);
+    else if (!this.exit) this.child.kill(signal);
     try {
       return await this.finished(ms);
     } catch (error) {
-      this.child.kill('SIGKILL');
+      if (this.group) process.kill(-this.child.pid, 'SIGKILL');
+      else this.child.kill('SIGKILL');
       await this.ended;
       throw error;
     }
