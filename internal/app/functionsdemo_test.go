@@ -34,11 +34,13 @@ func demoClient(t *testing.T, base, name string) *realtimetest.Client {
 func TestFunctionsDemo(t *testing.T) {
 	base, f := startFunctions(t, func(c *config.Config) { c.Demo = true })
 	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	ann, bob := demoClient(t, base, "Ann"), demoClient(t, base, "Bob")
+	// A name is all that its owner sends to be shown, and no claim.
+	const name = "Bob <b>, Jr., addr: 8.8.8.8, é"
+	ann, bob := demoClient(t, base, "Ann"), demoClient(t, base, name)
 	if _, err := bob.Invoke(t.Context(), "broadcast", "hello"); err != nil {
 		t.Fatal(err)
 	}
-	if e := next(t, ann, "onMessage"); e["UserId"] != "Bob" || e["Text"] != "hello" {
+	if e := next(t, ann, "onMessage"); e["UserId"] != name || e["Text"] != "hello" {
 		t.Errorf("%v", e)
 	}
 	if e := next(t, ann, "onStatistics"); e["Messages"] != 1.0 || e["MessagesToday"] != 1.0 {

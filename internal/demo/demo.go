@@ -251,7 +251,7 @@ func (d *Demo) broadcast(ctx context.Context, c realtime.Connection, arguments [
 	if err := d.take(ctx, limitOf("demo messages "+c.ID, l.Rate), limitOf("demo messages", l.TotalRate)); err != nil {
 		return err
 	}
-	if err := d.all(ctx, "onMessage", chatMessage{ConnectionID: c.ID, UserID: c.Claims[claimName], Text: said}); err != nil {
+	if err := d.all(ctx, "onMessage", chatMessage{ConnectionID: c.ID, UserID: named(c), Text: said}); err != nil {
 		return err
 	}
 	all, today, err := d.cfg.Count(ctx)

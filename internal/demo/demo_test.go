@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -98,7 +99,7 @@ func newFixture(t *testing.T, limits Limits) *fixture {
 }
 
 func (f *fixture) connect(id, name string) realtime.Connection {
-	c := realtime.Connection{ID: id, Hub: Hub, Claims: map[string]string{claimName: name}}
+	c := realtime.Connection{ID: id, Hub: Hub, Claims: map[string]string{claimName: url.QueryEscape(name)}}
 	f.Connected(context.Background(), c)
 	f.rt.calls = nil
 	return c
@@ -247,7 +248,7 @@ func TestNegotiate(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || w.Code != 200 || e != (realtime.Endpoint{URL: "http://h:1/client/?hub=chathub", AccessToken: "access"}) {
 		t.Errorf("answer %d %s", w.Code, w.Body)
 	}
-	if f.rt.claims.User != "" || f.rt.claims.Custom[claimName] != "Zoë" {
+	if f.rt.claims.User != "" || f.rt.claims.Custom[claimName] != "Zo%C3%AB" {
 		t.Errorf("claims %+v", f.rt.claims)
 	}
 	if got := w.Header().Get("Access-Control-Allow-Origin"); got != "https://chat.example" {

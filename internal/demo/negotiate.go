@@ -2,6 +2,7 @@ package demo
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode"
@@ -13,7 +14,7 @@ import (
 
 // Names of the claims of a connection.
 const (
-	claimName = "name"
+	claimName = "name" // escaped, see named
 	claimAddr = "addr" // public address; may be missing
 )
 
@@ -73,7 +74,7 @@ func (d *Demo) negotiate(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return &httpx.Error{Status: http.StatusBadRequest, Code: "bad_name", Message: "Enter a name of 1 to 64 characters."}
 	}
-	claims := map[string]string{claimName: name}
+	claims := map[string]string{claimName: url.QueryEscape(name)}
 	if a := d.cfg.ClientAddr(r).Unmap(); a.IsGlobalUnicast() && !a.IsPrivate() {
 		claims[claimAddr] = a.String() // in the member's own token
 	}
@@ -82,6 +83,16 @@ func (d *Demo) negotiate(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return httpx.WriteJSON(w, http.StatusOK, endpoint)
+}
+
+// named is what a connection is called. Claims reach functions in one header line in which nothing is escaped, so a
+// name with a comma would be cut, or be another claim.
+func named(c realtime.Connection) string {
+	name, err := url.QueryUnescape(c.Claims[claimName])
+	if err != nil {
+		return "" // not one of ours
+	}
+	return name
 }
 
 // nameOf makes a name of a header's value. Browsers write it in ISO 8859-1; others in UTF-8.
