@@ -6,8 +6,9 @@
  */
 import { execFileSync } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Run, binary, causeway } from './server.mjs';
 
@@ -50,13 +51,18 @@ async function startNode(dataDir, listen, tell, args) {
   return node;
 }
 
-/** The folder that would be deployed, made of the package; once for a directory of tests. */
-export function deployed(dir) {
-  mkdirSync(dir, { recursive: true });
-  execFileSync(binary, ['package', join(dir, 'functions.zip')]);
-  execFileSync('python3', ['-m', 'zipfile', '-e', join(dir, 'functions.zip'), join(dir, 'app')]);
-  execFileSync('chmod', ['755', join(dir, 'app', 'causeway')]); // which the zip file says, and this unpacker ignores
-  return join(dir, 'app');
+let unpacked;
+
+/** The folder that would be deployed, made of the package; once for all tests of a process. */
+export function deployed() {
+  if (!unpacked) {
+    unpacked = mkdtempSync(join(tmpdir(), 'causeway-app-'));
+    process.once('exit', () => rmSync(unpacked, { recursive: true, force: true }));
+    execFileSync(binary, ['package', join(unpacked, 'functions.zip')]);
+    execFileSync('python3', ['-m', 'zipfile', '-e', join(unpacked, 'functions.zip'), join(unpacked, 'app')]);
+    execFileSync('chmod', ['755', join(unpacked, 'app', 'causeway')]); // which the zip file says, and this unpacker ignores
+  }
+  return join(unpacked, 'app');
 }
 
 export class FunctionsShape extends Run {
@@ -64,23 +70,22 @@ export class FunctionsShape extends Run {
   relayUrls = [];
 
   static async start({ dataDir, listen, turnListen, args }) {
-    const settings = [];
+    const settings = ['STATE', 'STATS'].map((name) => `CAUSEWAY_${name}=sqlite:${join(dataDir, `${name}.db`.toLowerCase())}`);
     for (let i = 0; i < args.length; i += 1) {
       const value = args[i + 1] === undefined || args[i + 1].startsWith('--') ? 'true' : args[i + 1];
       settings.push(`${args[i].replace(/^--/, 'CAUSEWAY_').replaceAll('-', '_').toUpperCase()}=${value}`);
       if (value === args[i + 1]) i += 1;
     }
-    for (const name of ['STATE', 'STATS']) settings.push(`CAUSEWAY_${name}=sqlite:${join(dataDir, `${name}.db`.toLowerCase())}`);
     mkdirSync(dataDir, { recursive: true });
     const key = join(dataDir, 'signing.key');
     if (!existsSync(key)) writeFileSync(key, randomBytes(32).toString('base64'), { mode: 0o600 });
     const budget = args.indexOf('--budget-session');
-    const before = kept.get(dataDir) ?? { host: `127.0.0.1:${await freePort('127.0.0.1')}`, realtime: `localhost:${await freePort('localhost')}`, app: deployed(dataDir) };
+    const before = kept.get(dataDir) ?? { host: `127.0.0.1:${await freePort('127.0.0.1')}`, realtime: `localhost:${await freePort('localhost')}` };
     kept.set(dataDir, before);
     const relay = turnListen === 'off' ? undefined : await startNode(dataDir, turnListen, `http://${before.host}`, budget < 0 ? [] : args.slice(budget, budget + 2));
     if (relay) settings.push(`CAUSEWAY_RELAY_NODE=[{name: relay, url: '${relay.control}'}]`);
     settings.push(`CAUSEWAY_STUN_SERVER=stun:${relay?.address ?? '127.0.0.1:9'}`);
-    const shape = new FunctionsShape(['emulate', '--app', before.app, '--listen', listen, '--host-listen', before.host, '--realtime-listen', before.realtime, '--data-dir', dataDir,
+    const shape = new FunctionsShape(['emulate', '--app', deployed(), '--listen', listen, '--host-listen', before.host, '--realtime-listen', before.realtime, '--data-dir', dataDir,
       '--instances', '2', '--log-level', 'debug', ...settings.flatMap((s) => ['--setting', s])], { group: true });
     shape.relay = relay;
     try {
@@ -104,9 +109,11 @@ export class FunctionsShape extends Run {
   }
 
   async stop(signal, ms) {
-    const ended = await super.stop(signal, ms);
-    await this.relay?.stop(signal, ms);
-    return ended;
+    try {
+      return await super.stop(signal, ms);
+    } finally {
+      await this.relay?.stop(signal, ms);
+    }
   }
 
   toString() {

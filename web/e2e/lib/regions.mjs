@@ -8,7 +8,6 @@ import { createServer } from 'node:http';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deployed, freePort } from './functions.mjs';
-import { tree } from './processes.mjs';
 import { Run } from './server.mjs';
 
 const types = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.json': 'application/json', '.webmanifest': 'application/manifest+json' };
@@ -55,7 +54,7 @@ export class Region extends Run {
   static async startAll(dir, names, site, settings = []) {
     const key = join(dir, 'signing.key');
     writeFileSync(key, randomBytes(32).toString('base64'), { mode: 0o600 });
-    const app = deployed(join(dir, 'package'));
+    const app = deployed();
     const plans = [];
     for (const name of names) plans.push({ name, api: await freePort('127.0.0.1'), realtime: await freePort('localhost') });
     const list = plans.map(({ name, api }) => ({ name, url: `http://127.0.0.1:${api}` }));
@@ -66,7 +65,7 @@ export class Region extends Run {
 
   static async #start(dataDir, app, { name, api, realtime }, settings) {
     const all = [...settings, `CAUSEWAY_REGION=${name}`].flatMap((setting) => ['--setting', setting]);
-    const region = new Region(['emulate', '--app', app, '--listen', 'localhost:0', '--host-listen', `127.0.0.1:${api}`, '--realtime-listen', `localhost:${realtime}`, '--data-dir', dataDir, '--log-level', 'debug', ...all]);
+    const region = new Region(['emulate', '--app', app, '--listen', 'localhost:0', '--host-listen', `127.0.0.1:${api}`, '--realtime-listen', `localhost:${realtime}`, '--data-dir', dataDir, '--log-level', 'debug', ...all], { group: true });
     Object.assign(region, { name, hosts: [`127.0.0.1:${api}`, `localhost:${realtime}`] });
     await region.output('addresses', () => /^Ctrl-C/m.test(region.stdout));
     return region;
@@ -74,8 +73,7 @@ export class Region extends Run {
 
   /** All of its processes at once, without a word: the host, the handler, the realtime service. */
   async die() {
-    for (const pid of tree(this.child.pid).reverse()) process.kill(pid, 'SIGKILL');
-    await this.ended;
+    await super.stop('SIGKILL');
   }
 
   async stop(signal, ms) {
