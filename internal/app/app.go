@@ -230,7 +230,7 @@ func (a *App) newRelay(key []byte, logger *slog.Logger) (*relay.Server, error) {
 		GrantKey:     grantKey,
 		Policy:       policy.Policy{Level: level, Allow: a.cfg.PeerAllow, Deny: a.cfg.PeerDeny},
 		StrictSource: a.cfg.SourcePin == "strict",
-		Chunk:        max(64<<10, min(4<<20, int64(a.cfg.SessionBudget)/64)), // what others have leased is not missed
+		Chunk:        chunkOf(a.cfg.SessionBudget),
 		Ledger:       leases{a.ledger},
 		MinPort:      a.cfg.RelayPorts.First,
 		MaxPort:      a.cfg.RelayPorts.Last,
@@ -238,6 +238,9 @@ func (a *App) newRelay(key []byte, logger *slog.Logger) (*relay.Server, error) {
 		Registerer:   a.ops.Registry,
 	})
 }
+
+// chunkOf is how much a relay leases at a time, so small that in a session's budget what others have leased is not missed.
+func chunkOf(session config.Size) int64 { return max(64<<10, min(4<<20, int64(session)/64)) }
 
 // openOwn opens the relay and adds our own application to mux: signaling and pages.
 func (a *App) openOwn(ctx context.Context, mux *http.ServeMux, proxies httpx.Proxies) error {

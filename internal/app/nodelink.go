@@ -101,7 +101,7 @@ func (n *Node) openLink(ctx context.Context, c *relay.Config) error {
 			}
 			n.link.books.tellers = append(n.link.books.tellers, t)
 		}
-		c.Ledger = n.link.books
+		c.Ledger, c.Chunk = n.link.books, chunkOf(n.cfg.Link.Session)
 		return nil
 	}
 	n.link.uplink, err = control.NewUplink(control.UplinkConfig{
