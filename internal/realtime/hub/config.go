@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"regexp"
 	"strings"
 	"time"
 
@@ -127,10 +126,15 @@ func (t *Timing) setDefaults() {
 	or(&t.Drain, 10*time.Second)
 }
 
-var (
-	hubName  = regexp.MustCompile("^[A-Za-z][A-Za-z0-9_`,.\\[\\]]{0,127}$")
-	nodeName = regexp.MustCompile("^[A-Za-z0-9-]{1,32}$")
-)
+// maxNode is how long the name of a node is at most.
+const maxNode = 32
+
+// nodeName says whether a node may be called that.
+func nodeName(name string) bool {
+	return name != "" && len(name) <= maxNode && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-'
+	})
+}
 
 // check fills in defaults and refuses what can't work.
 func (c *Config) check() error {
@@ -138,7 +142,7 @@ func (c *Config) check() error {
 		return errors.New("hub: no handlers")
 	}
 	for name := range c.Handlers {
-		if !hubName.MatchString(name) || name != strings.ToLower(name) {
+		if !realtime.IsHubName(name) || name != strings.ToLower(name) {
 			return fmt.Errorf("hub: bad hub name %q", name)
 		}
 	}
@@ -148,7 +152,7 @@ func (c *Config) check() error {
 	if (c.Node == "") != (c.Broker == nil) {
 		return errors.New("hub: node and broker belong together")
 	}
-	if c.Node != "" && !nodeName.MatchString(c.Node) {
+	if c.Node != "" && !nodeName(c.Node) {
 		return fmt.Errorf("hub: bad node name %q", c.Node)
 	}
 	if c.ClientAddr == nil {

@@ -97,7 +97,7 @@ func (h *Hub) authorize(r *http.Request) (request, error) {
 	if req.query, err = query.Parse(r.URL.RawQuery); err != nil {
 		return req, &refusal{status: http.StatusBadRequest, text: err.Error()}
 	}
-	if !hubName.MatchString(req.query.Hub) {
+	if !realtime.IsHubName(req.query.Hub) {
 		return req, &refusal{status: http.StatusBadRequest, text: "invalid hub name"}
 	}
 	token := req.query.Token

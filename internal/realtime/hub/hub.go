@@ -234,7 +234,7 @@ func (h *Hub) space(name string) *space {
 		return s
 	}
 	handler := h.cfg.Handlers[name]
-	if handler == nil && h.cfg.Fallback != nil && hubName.MatchString(name) {
+	if handler == nil && h.cfg.Fallback != nil && realtime.IsHubName(name) {
 		handler = h.cfg.Fallback(name)
 	}
 	if handler == nil {

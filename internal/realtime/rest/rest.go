@@ -55,7 +55,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -269,17 +268,14 @@ func checkVersion(query url.Values, v1 bool) error {
 	return nil
 }
 
-// hubPattern is Azure's rule for the names of hubs.
-var hubPattern = regexp.MustCompile("^[A-Za-z][A-Za-z0-9_`,.\\[\\]]{0,127}$")
-
 func hubName(hub, application string) (string, error) {
-	if !hubPattern.MatchString(hub) {
+	if !realtime.IsHubName(hub) {
 		return "", badRequest("hub", "invalid hub name")
 	}
 	if application == "" {
 		return strings.ToLower(hub), nil
 	}
-	if !hubPattern.MatchString(application) {
+	if !realtime.IsHubName(application) {
 		return "", badRequest("application", "invalid application name")
 	}
 	return strings.ToLower(application + "_" + hub), nil
