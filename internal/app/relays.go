@@ -225,18 +225,28 @@ func auths(list []ice.Auth) (of []relay.ICEAuth) {
 	return of
 }
 
-// Renew implements grant.Relay. Bought credentials live until they are revoked.
+// Renew implements grant.Relay. Bought credentials live until they are revoked, which a spent budget does, too.
 func (r *relays) Renew(_ context.Context, handle string, until time.Time, auth []ice.Auth) (err error) {
 	name, id := ice.Split(handle)
 	if node := r.fleet.node(name); node != nil {
 		err = node.Renew(id, until, ice.Auths(auth))
 	} else if name == config.OwnRelay {
 		err = r.own.Renew(id, until, auths(auth))
+	} else if !r.holds(handle) {
+		return grant.ErrGone
 	}
 	if errors.Is(err, relay.ErrNoGrant) || errors.Is(err, control.ErrUnknown) {
 		return fmt.Errorf("%w: %w", grant.ErrGone, err)
 	}
 	return err
+}
+
+// holds tells whether a bought credential was not revoked.
+func (r *relays) holds(handle string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.bought[handle]
+	return ok
 }
 
 // Revoke implements grant.Relay.

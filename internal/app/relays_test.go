@@ -171,6 +171,9 @@ func TestBoughtRelays(t *testing.T) {
 	if _, own := ice.Split(c.Handle); len(bought.revoked) != 1 || bought.revoked[0] != own {
 		t.Errorf("a member's account is spent: revoked %v", bought.revoked)
 	}
+	if err := r.Renew(t.Context(), c.Handle, time.Now(), nil); !errors.Is(err, grant.ErrGone) {
+		t.Errorf("renewed after that: %v", err)
+	}
 	r.cut(t.Context(), budget.Event{Kind: budget.Cut, Level: budget.Session, Session: "s"})
 	r.cut(t.Context(), budget.Event{Kind: budget.Cut, Level: budget.Day})
 	if len(bought.revoked) != 2 {
