@@ -11,6 +11,7 @@ import (
 
 	"causeway/internal/config"
 	"causeway/internal/httpx"
+	"causeway/internal/signaling"
 	"causeway/internal/sqldb"
 	"causeway/internal/stats"
 	"causeway/internal/token"
@@ -58,7 +59,7 @@ func (s *statistics) routes(mux *http.ServeMux, holder func(*http.Request) (toke
 	if err != nil {
 		return err
 	}
-	mux.Handle("POST /api/report", httpx.Handler(s.log, reports.Handle))
+	mux.Handle("POST /api/report", httpx.Handler(s.log, signaling.Counted(s.Recorder, reports.Handle, func() {})))
 	publish := func(http.ResponseWriter, *http.Request) error {
 		return &httpx.Error{Status: http.StatusNotFound, Code: "stats_off", Message: "This server keeps no statistics."}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"causeway/internal/config"
+	"causeway/internal/guard"
 	"causeway/internal/sqldb"
 	"causeway/internal/stats"
 )
@@ -39,6 +40,40 @@ func postJSON(t *testing.T, url, grant, body string) (int, map[string]any) {
 		t.Fatal(err)
 	}
 	return answer.StatusCode, v
+}
+
+// Each code that signaling refuses with, and each reason of the guard's, has its own counter.
+func TestRefusalsAreNamed(t *testing.T) {
+	files, err := filepath.Glob("../signaling/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := regexp.MustCompile(`(?:Code:|code, reason :?=) "([a-z_]+)"`)
+	found := map[string]bool{}
+	for _, name := range append(files, "../stats/report.go") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range code.FindAllStringSubmatch(string(text), -1) {
+			found[m[1]] = !strings.HasSuffix(name, "_test.go") || found[m[1]]
+		}
+	}
+	delete(found, "unknown_request") // of nothing that is counted
+	for r := guard.Blocked; r <= guard.Origin; r++ {
+		found[r.String()] = true
+	}
+	names := stats.Names()
+	for reason := range found {
+		if found[reason] && !slices.Contains(names, "refusals."+reason) {
+			t.Errorf("%s is counted as other", reason)
+		}
+	}
+	for _, name := range names {
+		if reason, ok := strings.CutPrefix(name, "refusals."); ok && reason != "other" && !found[reason] {
+			t.Errorf("nothing is refused for %s", reason)
+		}
+	}
 }
 
 // From requests to the file, and what may be published of it.

@@ -84,9 +84,19 @@ func TestRoomMembers(t *testing.T) {
 	}
 }
 
+// refusals are the codes that were counted.
+type refusals struct {
+	noStats
+	codes []string
+}
+
+func (r *refusals) Refused(code string) { r.codes = append(r.codes, code) }
+
 // The fourth of three is told so and closed; who is in may connect again, and a star has no such bound.
 func TestRoomIsBounded(t *testing.T) {
 	f := newFixture(t)
+	refused := &refusals{}
+	f.cfg.Stats = refused
 	ctx := t.Context()
 	peers := []string{"AAAAAAAAAAA", "BBBBBBBBBBA", "CCCCCCCCCCA", "DDDDDDDDDDA"}
 	for i, peer := range peers {
@@ -104,6 +114,9 @@ func TestRoomIsBounded(t *testing.T) {
 	f.Connected(ctx, conn("c5", peers[3], token.Member))
 	if got := strings.Join(f.rt.calls, ", "); got != "join member.S c5" {
 		t.Errorf("after one left: %s", got)
+	}
+	if got := strings.Join(refused.codes, " "); got != "room_full" {
+		t.Errorf("counted %q", got)
 	}
 }
 

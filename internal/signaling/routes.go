@@ -23,10 +23,10 @@ const maxAccess = time.Hour
 // Routes adds the HTTP interface to mux.
 func (s *Signaling) Routes(mux *http.ServeMux) {
 	for pattern, f := range map[string]httpx.HandlerFunc{
-		"POST /api/sessions":      s.counted(s.create, s.cfg.Stats.SessionCreated),
-		"POST /api/sessions/join": s.counted(s.join, s.cfg.Stats.Joined),
-		"POST /api/ice":           s.counted(s.ice, func() {}),
-		"POST /api/negotiate":     s.counted(s.negotiate, s.cfg.Stats.Negotiated),
+		"POST /api/sessions":      Counted(s.cfg.Stats, s.create, s.cfg.Stats.SessionCreated),
+		"POST /api/sessions/join": Counted(s.cfg.Stats, s.join, s.cfg.Stats.Joined),
+		"POST /api/ice":           Counted(s.cfg.Stats, s.ice, func() {}),
+		"POST /api/negotiate":     Counted(s.cfg.Stats, s.negotiate, s.cfg.Stats.Negotiated),
 	} {
 		mux.Handle(pattern, httpx.Handler(s.cfg.Logger, f))
 	}

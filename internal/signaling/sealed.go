@@ -92,11 +92,12 @@ func (s *Signaling) admit(ctx context.Context, m member, connectionID string) bo
 	if err == nil {
 		return true
 	}
-	reason := "removed from the session"
+	code, reason := "removed", "removed from the session"
 	if errors.Is(err, grant.ErrFull) {
-		reason = "the room is full"
-		s.refuse(ctx, connectionID, "room_full")
+		code, reason = "room_full", "the room is full"
+		s.refuse(ctx, connectionID, code)
 	}
+	s.cfg.Stats.Refused(code)
 	s.closeConnection(ctx, connectionID, reason)
 	return false
 }

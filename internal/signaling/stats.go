@@ -27,8 +27,8 @@ func (noStats) Negotiated()     {}
 func (noStats) MessagePassed()  {}
 func (noStats) Refused(string)  {}
 
-// counted has f counted: by done if it succeeds, else by the code that the client gets.
-func (s *Signaling) counted(f httpx.HandlerFunc, done func()) httpx.HandlerFunc {
+// Counted has f counted: by done if it succeeds, else by the code that the client gets.
+func Counted(stats Stats, f httpx.HandlerFunc, done func()) httpx.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		err := f(w, r)
 		var refused *httpx.Error
@@ -36,7 +36,7 @@ func (s *Signaling) counted(f httpx.HandlerFunc, done func()) httpx.HandlerFunc 
 		case err == nil:
 			done()
 		case errors.As(err, &refused) && !errors.As(err, new(*guard.Refusal)): // which the guard has counted
-			s.cfg.Stats.Refused(refused.Code)
+			stats.Refused(refused.Code)
 		}
 		return err
 	}

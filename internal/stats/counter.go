@@ -27,6 +27,7 @@ const (
 	familyFailed  = "transfers_failed"
 	familySize    = "transfers_size"
 	familyBytes   = "bytes"
+	familyBySize  = "bytes_by_size"
 
 	otherReason   = "other"
 	outcomeWorked = "worked"
@@ -55,10 +56,11 @@ var families = []family{
 	{name: "transfers_done", help: "Transfers that were received and verified, as pages report."},
 	{name: "demo_messages", help: "Messages of the example chat."},
 	{familyRefused, "reason", "What was refused, by reason.", []string{
-		"bad_grant", "unknown_link", "expired_link", "bad_request", "bad_message", "too_large", "forbidden",
-		"relay_absent", "relay_limited", "relay_none", "relay_spent", "relay_failed",
+		"bad_grant", "unknown_link", "expired_link", "other_kind", "bad_request", "bad_message", "too_large", "forbidden",
+		"removed", "room_full", "sealed_limited", "reports_limited",
+		"relay_absent", "relay_limited", "relay_none", "relay_short", "relay_spent",
 		"blocked", "prefix", "session", "work", "replayed", "busy", "relay_paused", "sessions_paused", "spent", "origin",
-		"full", otherReason,
+		otherReason,
 	}},
 	{familyOutcome, "outcome", "What became of a page's session, as it reports once.", []string{
 		outcomeWorked, "no_signaling", "no_path", "unverified", outcomeAlone, outcomeHost,
@@ -70,6 +72,7 @@ var families = []family{
 	}},
 	{familySize, "up_to", "Transfers done, by size.", []string{"1mb", "10mb", "100mb", "1gb", "10gb", more}},
 	{familyBytes, "path", "Bytes of transfers done, by path; estimated from sizes as powers of two.", []string{pathDirect, pathRelay}},
+	{familyBySize, "up_to", "The same bytes, by the size of the transfer.", []string{"1mb", "10mb", "100mb", "1gb", "10gb", more}},
 }
 
 // Names are all counters, in the order of their Counter; a kind follows its family after a dot.

@@ -48,12 +48,13 @@ type Summary struct {
 	Offered    int64            `json:"offered"`
 	Done       int64            `json:"done"`
 	RelayBytes int64            `json:"relayBytes"`
-	Bytes      map[string]int64 `json:"bytes"`    // by path
-	Paths      map[string]int64 `json:"paths"`    // sessions
-	Seconds    map[string]int64 `json:"seconds"`  // sessions by the time to connect
-	Sizes      map[string]int64 `json:"sizes"`    // transfers done
-	Failed     map[string]int64 `json:"failed"`   // transfers
-	Refusals   map[string]int64 `json:"refusals"` // only what was refused
+	Bytes      map[string]int64 `json:"bytes"`       // by path
+	SizeBytes  map[string]int64 `json:"bytesBySize"` // by the size of the transfer
+	Paths      map[string]int64 `json:"paths"`       // sessions
+	Seconds    map[string]int64 `json:"seconds"`     // sessions by the time to connect
+	Sizes      map[string]int64 `json:"sizes"`       // transfers done
+	Failed     map[string]int64 `json:"failed"`      // transfers
+	Refusals   map[string]int64 `json:"refusals"`    // only what was refused
 	Worked     *float64         `json:"worked,omitempty"`
 }
 
@@ -140,7 +141,8 @@ func summary(u Usage) Summary {
 	return Summary{
 		Sessions: rounded(u.Sessions, step), Joins: rounded(u.Joins, step), Messages: rounded(u.Messages, step),
 		Offered: rounded(u.TransfersOffered, step), Done: rounded(u.TransfersDone, step),
-		RelayBytes: rounded(u.RelayBytes, byteStep), Bytes: roundedMap(u.BytesByPath, byteStep), Paths: roundedMap(u.Paths, step),
+		RelayBytes: rounded(u.RelayBytes, byteStep), Bytes: roundedMap(u.BytesByPath, byteStep),
+		SizeBytes: roundedMap(u.BytesBySize, byteStep), Paths: roundedMap(u.Paths, step),
 		Seconds: roundedMap(u.ConnectSeconds, step), Sizes: roundedMap(u.TransfersBySize, step), Failed: roundedMap(u.TransfersFailed, step),
 		Refusals: refusals, Worked: worked(u.Reports),
 	}

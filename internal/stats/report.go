@@ -111,7 +111,7 @@ func (s *Reports) Handle(w http.ResponseWriter, r *http.Request) error {
 		return &httpx.Error{Status: http.StatusBadRequest, Code: "bad_request", Message: "The report has a word that is not on the list, or that does not go with the others.", Err: err}
 	}
 	if !s.limiter.Allow() {
-		return &httpx.Error{Status: http.StatusTooManyRequests, Code: "too_many_requests", Message: "Too many reports at once.", RetryAfter: burst * time.Second}
+		return &httpx.Error{Status: http.StatusTooManyRequests, Code: "reports_limited", Message: "Too many reports at once.", RetryAfter: burst * time.Second}
 	}
 	if s.first(holder, time.Now()) {
 		s.count(p)
@@ -157,6 +157,7 @@ func (s *Reports) count(p report) {
 	case "done":
 		r.Add(TransfersDone, 1)
 		r.add(familySize, sizeBucket(p.Size), 1)
+		r.add(familyBySize, sizeBucket(p.Size), estimate(p.Size))
 		r.add(familyBytes, p.Path, estimate(p.Size))
 	default:
 		r.add(familyFailed, p.Transfer, 1)

@@ -60,7 +60,7 @@ func counted(r *Recorder) string {
 
 func TestReports(t *testing.T) {
 	for body, want := range map[string]string{
-		`{"outcome":"worked","path":"direct","seconds":"2","transfer":"done","size":22}`: "transfers_offered=1 transfers_done=1 reports.worked=1 paths.direct=1 connect_seconds.2=1 transfers_size.10mb=1 bytes.direct=3145728",
+		`{"outcome":"worked","path":"direct","seconds":"2","transfer":"done","size":22}`: "transfers_offered=1 transfers_done=1 reports.worked=1 paths.direct=1 connect_seconds.2=1 transfers_size.10mb=1 bytes.direct=3145728 bytes_by_size.10mb=3145728",
 		`{"outcome":"worked","path":"relay","seconds":"more","transfer":"done"}`:         "transfers_offered=1 transfers_done=1 reports.worked=1 paths.relay=1 connect_seconds.more=1 transfers_size.1mb=1",
 		`{"outcome":"worked","path":"relay","seconds":"1","transfer":"disk"}`:            "transfers_offered=1 reports.worked=1 paths.relay=1 connect_seconds.1=1 transfers_failed.disk=1",
 		`{"outcome":"worked","path":"relay","seconds":"1","transfer":"offered"}`:         "transfers_offered=1 reports.worked=1 paths.relay=1 connect_seconds.1=1",

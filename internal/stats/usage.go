@@ -19,6 +19,7 @@ type Usage struct {
 	TransfersFailed  map[string]int64 // by reason
 	TransfersBySize  map[string]int64 // done; by the largest size of a bucket
 	BytesByPath      map[string]int64 // of transfers done: direct, relay; estimated from sizes
+	BytesBySize      map[string]int64 // the same, by the largest size of a bucket
 	Paths            map[string]int64 // sessions: direct, relay
 	ConnectSeconds   map[string]int64 // sessions; by the largest of a bucket
 	Reports          map[string]int64 // by outcome
@@ -62,7 +63,7 @@ func usageOf(rows []Row) Usage {
 	return Usage{
 		Hours: len(hours), Sessions: n[Sessions], Joins: n[Joins], Negotiations: n[Negotiations], Messages: n[Messages],
 		RelayBytes: n[RelayBytes], TransfersOffered: n[TransfersOffered], TransfersDone: n[TransfersDone],
-		TransfersFailed: by(familyFailed), TransfersBySize: by(familySize), BytesByPath: by(familyBytes),
+		TransfersFailed: by(familyFailed), TransfersBySize: by(familySize), BytesByPath: by(familyBytes), BytesBySize: by(familyBySize),
 		Paths: by(familyPath), ConnectSeconds: by(familySeconds), Reports: by(familyOutcome), Refusals: by(familyRefused),
 	}
 }

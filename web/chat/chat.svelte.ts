@@ -1,5 +1,5 @@
 /** The chat page: from a name to a room, and what is shown of it. */
-import { ApiError, createSession, joinSession, type Membership } from '../lib/api';
+import { ApiError, createSession, joinSession, sendReport, type Membership } from '../lib/api';
 import { fromBase64Url, toBase64Url, type Bytes } from '../lib/bytes';
 import { cleanName } from '../lib/chat/messages';
 import { identityOf } from '../lib/chat/seal';
@@ -10,6 +10,7 @@ import type { Member, MemberState } from '../lib/chat/member';
 import { randomBytes } from '../lib/crypto';
 import type { Path } from '../lib/path';
 import type { Finder } from '../lib/place';
+import { MemberReporter } from '../lib/report';
 import { Guard, connector, onPage, regions } from '../send/page';
 import { describe, problems, relayProblem, type Problem } from '../send/problems.svelte';
 import { Ticker } from '../send/ticker';
@@ -76,6 +77,8 @@ export class Chat {
   online = $state(false);
   unread = $state(0);
   problem = $state<Problem | undefined>();
+  /** Of what may be relayed four fifths are used up, or all. */
+  limit = $state<'near' | 'spent' | undefined>();
   /** There is a link in the address: join, don't make. */
   readonly invited = location.hash.length > 1;
   readonly files: FileShelf;
@@ -90,6 +93,7 @@ export class Chat {
   #timer: ReturnType<typeof setInterval> | undefined;
   #ticker = new Ticker(() => this.#update());
   #guard = new Guard();
+  #reporter: MemberReporter | undefined;
 
   constructor() {
     this.files = new FileShelf(this.#ticker.request);
@@ -137,6 +141,11 @@ export class Chat {
     }
   }
 
+  /** Somebody here is reached by way of the relay. */
+  get relayed(): boolean {
+    return this.members.some(({ way }) => way === 'relay');
+  }
+
   say(text: string): boolean {
     return this.#room?.say(text) ?? false;
   }
@@ -146,6 +155,7 @@ export class Chat {
   }
 
   leave(): void {
+    this.#reporter?.leave();
     this.#room?.leave();
     this.step = 'left';
     this.#end();
@@ -166,8 +176,8 @@ export class Chat {
       changed: this.#ticker.request,
       heard: (entry) => this.#heard(entry),
       refused: ({ fatal, code }) => this.#refused(fatal, code, member),
-      spent: () => {
-        if (this.members.some(({ way }) => way === 'relay')) this.problem = relayProblem('relay_spent');
+      budget: (state) => {
+        this.limit = state === 'spent' && this.relayed ? 'spent' : (this.limit ?? 'near');
       },
       failed: this.#failed,
       saved: known.room,
@@ -183,6 +193,8 @@ export class Chat {
     this.seats = member.seats;
     this.link = link;
     this.step = 'room';
+    // A browser without WebRTC tells nothing about paths.
+    if (this.direct) this.#reporter = new MemberReporter((report) => sendReport(report, member.grant, place.base));
     onPage(
       () => this.#hide(),
       () => hub.retryNow(),
@@ -194,6 +206,7 @@ export class Chat {
 
   /** The page goes, perhaps to be loaded again. */
   #hide(): void {
+    this.#reporter?.leave();
     if (this.#remembered) remember(this.#remembered());
     this.files.close();
     this.#room?.close(true);
@@ -223,7 +236,9 @@ export class Chat {
   }
 
   #refused(fatal: boolean, code: string, member: Membership): void {
-    if (code.startsWith('relay_') || code === 'sealed_limited') {
+    if (code === 'relay_spent') {
+      this.limit = 'spent';
+    } else if (code.startsWith('relay_') || code === 'sealed_limited') {
       this.problem = relayProblem(code) ?? this.problem;
     } else if (!fatal) {
       this.problem = { title: 'The server refused a message.', text: `It said: ${code}. Load the page again if something is missing.` };
@@ -255,6 +270,7 @@ export class Chat {
     const now = (way: Way) => {
       if (way === was) return;
       this.#ways.set(member.peer, way);
+      if (way === 'relay' && this.limit === 'spent') this.limit = 'near'; // there is something again
       this.#ticker.request();
     };
     if (!ready) now(member.state === 'present' ? 'server' : undefined);
@@ -278,7 +294,16 @@ export class Chat {
       waiting: member.waiting,
     }));
     this.#guard.set(this.files.running);
+    this.#report(room);
     return this.files.update();
+  }
+
+  #report({ online, present, others }: Room): void {
+    const linked = others.filter(({ link }) => link?.ready);
+    const path = linked.map(({ peer }) => this.#ways.get(peer)).find((way) => way === 'direct' || way === 'relay');
+    if (!path && this.#reporter) for (const member of linked) this.#askWay(member);
+    const trouble = others.some(({ link }) => link?.unverified) ? 'unverified' : present.some(({ link }) => link?.unreachable) ? 'no_path' : undefined;
+    this.#reporter?.see({ online, met: present.length > 0, linked: linked.length > 0, path, trouble });
   }
 
   #row(room: Room, entry: Entry): EntryRow {

@@ -1,5 +1,16 @@
-/** What the chat says of a file that is taken: one sentence for each state. */
+/** What the chat says of a limit, and of a file that is taken: one sentence for each state. */
+import type { Problem } from '../send/problems.svelte';
 import type { TakingRow } from './files.svelte';
+
+export const nearlySpent: Problem = {
+  title: 'Most of what may be relayed is used up.',
+  text: 'When it is, files stop. Messages go on, sealed, through the server. Directly, from the same network for example, everything goes on.',
+};
+
+export const spent: Problem = {
+  title: 'What may be relayed is used up.',
+  text: 'Messages go on, sealed, through the server. Files have to wait for a direct path, in the same network for example, or until tomorrow.',
+};
 
 export function takingWords({ stage, ending }: TakingRow, name: string): { text: string; bad: boolean } {
   const fine = (text: string) => ({ text, bad: false });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { axe } from './lib/axe.mjs';
 import { until } from './lib/conditions.mjs';
+import { counted } from './lib/metrics.mjs';
 import { scenario } from './lib/scenario.mjs';
 import { Talk, withoutWebRTC } from './lib/talk.mjs';
 
@@ -28,6 +29,8 @@ scenario('three members in two kinds of browsers talk over data channels, see ea
   assert.deepEqual(await carol.texts(), ['I am'], 'who comes late sees what is said from then on');
   await carol.delivery('delivered');
   await ada.peer.says(/3 are here/);
+  await counted(server, 'causeway_stats_reports_total{outcome="worked"}', 3);
+  await counted(server, 'causeway_stats_paths_total{path="direct"}', 3);
 
   const file = await scene.file('plan of the causeway.bin', 300_000);
   await a.id('files').setInputFiles([file.path]);

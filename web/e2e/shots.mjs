@@ -97,6 +97,26 @@ const states = {
     await bob.page.getByTestId('people').evaluate((details) => details.removeAttribute('open'));
     return { 'chat-people': ada.peer, 'chat-talk': bob.peer };
   },
+  near: (stage) => limited(stage, '12MB', async ({ sender, receiver }) => {
+    await Promise.all([sender, receiver].map((peer) => peer.shown('caution')));
+    return { 'sender-near': sender, 'receiver-near': receiver };
+  }),
+  spent: (stage) => limited(stage, '10MB', async ({ sender, receiver }) => {
+    await Promise.all([sender, receiver].map((peer) => peer.says(/What may be relayed is used up/)));
+    await receiver.says(/Try again/);
+    return { 'sender-spent': sender, 'receiver-spent': receiver };
+  }),
+  'chat-near': (stage) => relayedChat(stage, '12MB', [4e6, 6e6], async (ada, bob) => {
+    await Promise.all([ada, bob].map((one) => one.peer.shown('caution')));
+    return { 'chat-near': bob.peer };
+  }),
+  'chat-spent': (stage) => relayedChat(stage, '10MB', [5e6, 5e6], async (ada, bob) => {
+    await Promise.all([ada, bob].map((one) => one.peer.says(/What may be relayed is used up/)));
+    await bob.reaches('Ada', /through the server/);
+    await ada.say('Are you still there?');
+    await bob.sees('Are you still there?');
+    return { 'chat-spent': bob.peer };
+  }),
   async 'chat-left'({ page, server }) {
     const ada = await Talk.start(await page('ada'), server.origin, 'Ada');
     await ada.people();
@@ -120,6 +140,53 @@ async function pair({ page, server, files }, query) {
   await receiver.visit(sender.link, query);
   await receiver.shown('accept');
   return [sender, receiver];
+}
+
+/** The disk stands still as long as the page warns, so that there is time for pictures. */
+function holdAtCaution() {
+  const write = FileSystemWritableFileStream.prototype.write;
+  FileSystemWritableFileStream.prototype.write = async function (...args) {
+    while (document.querySelector('[data-testid=caution]')) await new Promise((resolve) => setTimeout(resolve, 200));
+    return write.apply(this, args);
+  };
+}
+
+/** Two receivers, one after the other, of five megabytes by the relay, which may carry so much in all. */
+async function limited({ page, serve, file }, budget, then) {
+  const server = await serve({ args: ['--budget-session', budget] });
+  const { path } = await file('Summer in Brittany.mp4', 5e6);
+  const query = 'relay=only';
+  const sender = await page('sender');
+  await sender.offer(server.origin, [path], query);
+  const receivers = [];
+  for (const name of ['first', 'second']) {
+    const receiver = await page(name);
+    for (const script of [stubPickers, slowWrites, holdAtCaution]) await receiver.page.addInitScript(script);
+    await receiver.visit(sender.link, query);
+    await receiver.shown('accept');
+    receivers.push(receiver);
+  }
+  for (const receiver of receivers) {
+    await receiver.accept();
+    if (receiver === receivers[0]) await receiver.shown('done');
+  }
+  return then({ sender, receiver: receivers[1] });
+}
+
+async function relayedChat({ page, serve, file }, budget, sizes, then) {
+  const server = await serve({ args: ['--budget-session', budget] });
+  const query = 'relay=only&sink=download';
+  const ada = await Talk.start(await page('ada'), server.origin, 'Ada', query);
+  const bob = await Talk.join(await page('bob'), ada.link, 'Bob', { query });
+  await Promise.all([ada.reaches('Bob', /by a relay/), bob.reaches('Ada', /by a relay/)]);
+  await ada.say('Here comes the film.');
+  const parts = await Promise.all(sizes.map((size, i) => file(`Summer ${i + 1}.mp4`, size)));
+  await ada.peer.id('files').setInputFiles(parts.map(({ path }) => path));
+  for (let i = 0; i < sizes.length; i++) {
+    await bob.peer.id('receive').first().click();
+    if (sizes[0] !== sizes[1]) await bob.page.getByTestId('done').nth(i).waitFor();
+  }
+  return then(ada, bob);
 }
 
 function progressed({ page }, percent) {
@@ -167,7 +234,8 @@ try {
   for (const state of Object.keys(states)) {
     if (only.length > 0 && !only.includes(state)) continue;
     const page = (name) => scene.page(name, { viewport: sizes.desktop, reducedMotion: 'reduce' });
-    await shoot(await states[state]({ page, server, files: picked }));
+    const stage = { page, server, files: picked, serve: (options) => scene.serve(options), file: (name, size) => scene.file(name, size) };
+    await shoot(await states[state](stage));
     await scene.closePages();
   }
   if (only.length === 0 || only.includes('readme')) await readme(scene, server, picked);

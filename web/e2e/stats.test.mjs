@@ -2,16 +2,8 @@
 import assert from 'node:assert/strict';
 import { axe } from './lib/axe.mjs';
 import { until } from './lib/conditions.mjs';
+import { counted, metric, reports } from './lib/metrics.mjs';
 import { scenario } from './lib/scenario.mjs';
-
-/** A counter of /metrics. */
-async function metric(server, name) {
-  const text = await (await fetch(`${server.origin}/metrics`)).text();
-  const line = text.split('\n').find((l) => l.startsWith(`${name} `));
-  return line === undefined ? undefined : Number(line.split(' ').at(-1));
-}
-
-const counted = (server, name, want) => until(`${name} is ${want}`, async () => (await metric(server, name)) === want);
 
 scenario('pages report once what became of their session', async (scene) => {
   const server = await scene.serve();
@@ -40,8 +32,7 @@ scenario('pages report once what became of their session', async (scene) => {
     assert.equal(await metric(server, `causeway_stats_${name}`), want, name);
   }
   assert.equal(await metric(server, 'causeway_stats_transfers_done_total'), 1);
-  const reports = [sender, receiver].flatMap((peer) => peer.requests.filter(({ url }) => url.endsWith('/api/report')));
-  assert.equal(reports.length, 2, 'each page reports once');
+  assert.deepEqual([sender, receiver].map((peer) => reports(peer).length), [1, 1], 'each page reports once');
 });
 
 /** As many sessions, each of which reports. */
@@ -73,7 +64,7 @@ scenario('the page shows what was counted, to everybody', async (scene) => {
     await page.emulateMedia({ colorScheme });
     await page.goto(`${server.origin}/stats`);
     await page.getByTestId('figures').waitFor();
-    assert.equal(await page.getByRole('img').count(), 5);
+    assert.equal(await page.getByRole('img').count(), 6);
     for (const summary of await page.getByText('As a table').all()) await summary.click();
     await axe(page);
   }

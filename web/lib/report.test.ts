@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { GuestReporter, HostReporter, secondsBucket, settleMs, sizePower, type GuestView, type Report } from './report';
+import { GuestReporter, HostReporter, MemberReporter, secondsBucket, settleMs, sizePower, type GuestView, type PathView, type Report } from './report';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
@@ -106,6 +106,69 @@ test('a host tells about its signaling', () => {
   bad.see(true);
   new HostReporter(send).leave();
   expect(sent).toEqual([{ outcome: 'host' }, { outcome: 'no_signaling' }]);
+});
+
+function member() {
+  const sent: Report[] = [];
+  const reporter = new MemberReporter((report) => sent.push(report));
+  let view: PathView = { online: false, met: false, linked: false, path: undefined, trouble: undefined };
+  const see = (change: Partial<PathView>, ms = 0) => {
+    vi.advanceTimersByTime(ms);
+    view = { ...view, ...change };
+    reporter.see(view);
+  };
+  return { reporter, sent, see };
+}
+
+test('a member tells of the first path that it came to, once it is known which', () => {
+  const { reporter, sent, see } = member();
+  see({ online: true });
+  see({ met: true }, 3_600_000); // waiting for somebody is no part of it
+  see({ linked: true }, 4000);
+  expect(sent).toEqual([]);
+  see({ path: 'relay' }, 100);
+  const report = { outcome: 'worked', path: 'relay', seconds: '5', transfer: 'none' };
+  expect(sent).toEqual([report]);
+  see({ linked: false, path: undefined, trouble: 'no_path' });
+  see({}, 2 * settleMs);
+  reporter.leave();
+  expect(sent).toEqual([report]);
+});
+
+test('who left before a path came up is not waited for', () => {
+  const { sent, see } = member();
+  see({ online: true, met: true });
+  see({ met: false }, 5000);
+  see({ met: true }, 600_000);
+  see({ linked: true, path: 'direct' }, 500);
+  expect(sent).toEqual([{ outcome: 'worked', path: 'direct', seconds: '1', transfer: 'none' }]);
+});
+
+test('a member without a path tells so after a minute, unless one comes up yet', () => {
+  const [mended, lost] = [member(), member()];
+  for (const { see } of [mended, lost]) see({ online: true, met: true });
+  mended.see({ trouble: 'no_path' }, 30_000);
+  lost.see({ trouble: 'no_path' });
+  mended.see({ linked: true, path: 'relay', trouble: undefined }, settleMs - 1);
+  expect([mended.sent.length, lost.sent.length]).toEqual([1, 0]);
+  lost.see({}, 1);
+  expect(mended.sent).toEqual([{ outcome: 'worked', path: 'relay', seconds: 'more', transfer: 'none' }]);
+  expect(lost.sent).toEqual([{ outcome: 'no_path' }]);
+});
+
+test.each([
+  ['at once', {}, 1000, undefined],
+  ['without signaling', {}, 20_000, 'no_signaling'],
+  ['whom nobody met', { online: true }, 20_000, 'alone'],
+  ['while connecting', { online: true, met: true }, 5000, undefined],
+  ['after a long try', { online: true, met: true }, 20_000, 'no_path'],
+  ['after somebody was in between', { online: true, met: true, trouble: 'unverified' as const }, 0, 'unverified'],
+])('a member that leaves %s', (_, change, ms, outcome) => {
+  const { reporter, sent, see } = member();
+  see(change);
+  vi.advanceTimersByTime(ms);
+  reporter.leave();
+  expect(sent.map((r) => r.outcome)).toEqual(outcome ? [outcome] : []);
 });
 
 test('buckets', () => {

@@ -72,14 +72,71 @@ abstract class Reporter {
   }
 }
 
-/** What a receiver's page sees of its session. */
-export interface GuestView {
+/** What a page sees of its way to another. */
+export interface PathView {
   online: boolean;
-  /** The host has answered. */
+  /** Somebody to connect to is there. */
   met: boolean;
   linked: boolean;
   path: Path | undefined;
   trouble: 'no_path' | 'unverified' | undefined;
+}
+
+/** Reports how signaling and a path came up. */
+abstract class PathReporter<View extends PathView> extends Reporter {
+  protected path: Path | undefined;
+  #view: View | undefined;
+  #online = false;
+  #met = false;
+  #metAt: number | undefined;
+  #tookMs: number | undefined;
+  #failing = false;
+
+  see(view: View): void {
+    this.#view = view;
+    this.#online ||= view.online;
+    this.path = view.path ?? this.path;
+    this.#met ||= view.met;
+    if (view.met) this.#metAt ??= performance.now();
+    if (view.linked && this.#tookMs === undefined) this.#tookMs = performance.now() - (this.#metAt ?? performance.now());
+    const failing = this.#tookMs === undefined ? view.trouble !== undefined : this.failed(view);
+    const final = this.#tookMs !== undefined && this.path !== undefined && this.final(view);
+    if (final) this.settle(true);
+    else if (failing !== this.#failing) {
+      if (failing) this.settle(false);
+      else this.unsettle();
+    }
+    this.#failing = failing;
+  }
+
+  /** What came after the path failed. */
+  protected abstract failed(view: View): boolean;
+  /** Nothing is to come that would change the report. */
+  protected abstract final(view: View): boolean;
+  /** What became of the transfer. */
+  protected abstract transfer(view: View): Pick<Report, 'transfer' | 'size'>;
+
+  /** Whoever was met has gone; the next one's time begins when that one comes. */
+  protected parted(): void {
+    this.#metAt = undefined;
+  }
+
+  protected current(): Report | undefined {
+    const view = this.#view;
+    if (this.#tookMs !== undefined) {
+      if (!this.path) return undefined; // it went before that was known
+      return { outcome: 'worked', path: this.path, seconds: secondsBucket(this.#tookMs), ...this.transfer(view!) };
+    }
+    if (view?.trouble) return { outcome: view.trouble };
+    if (this.age < patienceMs) return undefined;
+    if (!this.#online) return { outcome: 'no_signaling' };
+    if (!this.#met) return { outcome: 'alone' };
+    return this.#metAt === undefined || performance.now() - this.#metAt < patienceMs ? undefined : { outcome: 'no_path' };
+  }
+}
+
+/** What a receiver's page sees of its session. */
+export interface GuestView extends PathView {
   /** The list of files is there. */
   offered: boolean;
   done: boolean;
@@ -88,48 +145,46 @@ export interface GuestView {
   bytes: number;
 }
 
-export class GuestReporter extends Reporter {
-  #view: GuestView | undefined;
-  #online = false;
-  #metAt: number | undefined;
-  #tookMs: number | undefined;
-  #path: Path | undefined;
+/** A receiver's page: the path to the sender, and the transfer. */
+export class GuestReporter extends PathReporter<GuestView> {
   #offered = false;
-  #failing = false;
 
-  see(view: GuestView): void {
-    this.#view = view;
-    this.#online ||= view.online;
+  override see(view: GuestView): void {
     this.#offered ||= view.offered;
-    this.#path = view.path ?? this.#path;
-    if (view.met) this.#metAt ??= performance.now();
-    if (view.linked && this.#tookMs === undefined) this.#tookMs = performance.now() - (this.#metAt ?? performance.now());
-    const failing = this.#tookMs === undefined ? view.trouble !== undefined : view.ending !== undefined || view.full;
-    if (view.done && this.#path) this.settle(true);
-    else if (failing !== this.#failing && !view.done) {
-      if (failing) this.settle(false);
-      else this.unsettle();
-    }
-    this.#failing = failing;
+    super.see(view);
   }
 
-  protected current(): Report | undefined {
-    const view = this.#view;
-    if (this.#tookMs !== undefined) return this.#worked(view!);
-    if (view?.trouble) return { outcome: view.trouble };
-    if (this.age < patienceMs) return undefined;
-    if (!this.#online) return { outcome: 'no_signaling' };
-    if (this.#metAt === undefined) return { outcome: 'alone' };
-    return performance.now() - this.#metAt < patienceMs ? undefined : { outcome: 'no_path' };
+  protected failed({ done, ending, full }: GuestView): boolean {
+    return !done && (ending !== undefined || full);
   }
 
-  #worked(view: GuestView): Report | undefined {
-    if (!this.#path) return undefined; // it went before that was known
-    const report: Report = { outcome: 'worked', path: this.#path, seconds: secondsBucket(this.#tookMs!), transfer: this.#offered ? 'offered' : 'none' };
-    if (view.done) return { ...report, transfer: 'done', size: sizePower(view.bytes) };
-    if (view.ending) report.transfer = view.ending.cause;
-    else if (view.full) report.transfer = 'full';
-    return report;
+  protected final({ done }: GuestView): boolean {
+    return done;
+  }
+
+  protected transfer({ done, ending, full, bytes }: GuestView): Pick<Report, 'transfer' | 'size'> {
+    if (done) return { transfer: 'done', size: sizePower(bytes) };
+    return { transfer: ending?.cause ?? (full ? 'full' : this.#offered ? 'offered' : 'none') };
+  }
+}
+
+/** A member of a room: the path to the first other member that it came to; files are not reported. */
+export class MemberReporter extends PathReporter<PathView> {
+  override see(view: PathView): void {
+    if (!view.met) this.parted();
+    super.see(view);
+  }
+
+  protected failed(): boolean {
+    return false;
+  }
+
+  protected final(): boolean {
+    return true;
+  }
+
+  protected transfer(): Pick<Report, 'transfer'> {
+    return { transfer: 'none' };
   }
 }
 

@@ -93,8 +93,10 @@ export function relayProblem(code: string): Problem | undefined {
 }
 
 /** At four fifths, beside what is going on. */
-export const nearlySpentWords =
-  'Most of what may go through the server’s relay is used up. If it runs out, this transfer stops; on a direct path, in the same network for example, it would not.';
+export const nearlySpent: Problem = {
+  title: 'Most of what may be relayed is used up.',
+  text: 'The server limits how much goes through its relay. If it runs out, this transfer stops; on a direct path, in the same network for example, it would not.',
+};
 
 export function listenForErrors(): void {
   addEventListener('error', (event) => {

@@ -124,9 +124,8 @@ export class Receiver {
       relay: (from, link, servers) => session.relay(from, link, servers),
       restart: (from, servers) => session.restart(from, servers),
       budget: (state) => {
-        if (this.path !== 'relay') return;
-        if (state === 'spent') this.problem = relayProblem('relay_spent');
-        else this.nearlySpent = true;
+        this.nearlySpent = true; // shown where it concerns the path
+        if (state === 'spent' && this.path === 'relay') this.problem = relayProblem('relay_spent');
       },
       refused: ({ fatal, code }) => {
         if (fatal) this.#expired();

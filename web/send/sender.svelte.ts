@@ -104,9 +104,8 @@ export class Sender {
       relay: (from, link, servers) => session.relay(from, link, servers),
       restart: (from, servers) => session.restart(from, servers),
       budget: (state) => {
-        if (!this.rows.some(({ path }) => path === 'relay')) return;
-        if (state === 'spent') this.problem = relayProblem('relay_spent');
-        else this.nearlySpent = true;
+        this.nearlySpent = true; // shown where it concerns a path
+        if (state === 'spent' && this.rows.some(({ path }) => path === 'relay')) this.problem = relayProblem('relay_spent');
       },
       refused: ({ fatal, code }) => {
         if (code.startsWith('relay_')) this.problem = relayProblem(code) ?? this.problem;

@@ -17,6 +17,7 @@ export interface Total {
   done: number;
   relayBytes: number;
   bytes: Record<string, number>;
+  bytesBySize: Record<string, number>;
   paths: Record<string, number>;
   seconds: Record<string, number>;
   sizes: Record<string, number>;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Period, Published } from './published';
-import { availability, connectSeconds, filled, hoursOfDay, paths, share, summary, usage } from './series';
+import { availability, connectSeconds, filled, hoursOfDay, paths, share, sizeBytes, summary, usage } from './series';
 
 const period = (from: string, more: Partial<Period> = {}): Period => ({ from, sessions: 10, done: 0, direct: 0, relay: 0, ...more });
 
@@ -11,7 +11,7 @@ const published: Published = {
   hours: [period('2026-11-30T10:00:00Z'), period('2026-11-30T12:00:00Z')],
   byHour: Array.from({ length: 24 }, (_, i) => i * 10),
   total: {
-    sessions: 50, joins: 50, messages: 100, offered: 20, done: 10, relayBytes: 0, bytes: {}, paths: {}, sizes: {}, failed: {}, refusals: {},
+    sessions: 50, joins: 50, messages: 100, offered: 20, done: 10, relayBytes: 0, bytes: {}, bytesBySize: {}, paths: {}, sizes: {}, failed: {}, refusals: {},
     seconds: { '1': 30, '2': 0, more: 10 },
   },
 };
@@ -31,6 +31,14 @@ test('series', () => {
   expect(paths(published, 'days').series.map((s) => s.values[0])).toEqual([30, 10]);
   expect(hoursOfDay(published).names.at(-1)).toBe('23:00');
   expect(connectSeconds(published).series[0]!.values).toEqual([30, 0, 0, 0, 0, 10]);
+});
+
+test('bytes have the unit that the most of them want', () => {
+  const of = (bytesBySize: Record<string, number>) => sizeBytes({ ...published, total: { ...published.total, bytesBySize } }).series[0]!;
+  expect(of({})).toMatchObject({ label: 'MB', values: [0, 0, 0, 0, 0, 0] });
+  expect(of({ '1mb': 1e6, '10mb': 9_999e6 })).toMatchObject({ label: 'MB', values: [1, 9999, 0, 0, 0, 0] });
+  expect(of({ '1mb': 1e6, '1gb': 12_345e6 })).toMatchObject({ label: 'GB', values: [0, 0, 0, 12.3, 0, 0] });
+  expect(of({ more: 2e13 })).toMatchObject({ label: 'TB', values: [0, 0, 0, 0, 0, 20] });
 });
 
 test('shares and summaries', () => {

@@ -86,6 +86,27 @@ export function connectSeconds({ total }: Published): ChartData {
   };
 }
 
+const sizeNames: [bucket: string, tick: string, name: string][] = [
+  ['1mb', '≤ 1 MB', 'up to 1 MB'],
+  ['10mb', '≤ 10 MB', '1 to 10 MB'],
+  ['100mb', '≤ 100 MB', '10 to 100 MB'],
+  ['1gb', '≤ 1 GB', '100 MB to 1 GB'],
+  ['10gb', '≤ 10 GB', '1 to 10 GB'],
+  ['more', '> 10 GB', 'more than 10 GB'],
+];
+
+/** In the unit that the largest has at least ten of. */
+export function sizeBytes({ total }: Published): ChartData {
+  const bytes = sizeNames.map(([bucket]) => total.bytesBySize[bucket] ?? 0);
+  const most = Math.max(...bytes);
+  const [unit, size] = most >= 1e13 ? ['TB', 1e12] as const : most >= 1e10 ? ['GB', 1e9] as const : ['MB', 1e6] as const;
+  return {
+    ticks: sizeNames.map(([, tick]) => tick),
+    names: sizeNames.map(([, , name]) => name),
+    series: [{ label: unit, values: bytes.map((n) => Math.round((n / size) * 10) / 10), colour: 'accent' }],
+  };
+}
+
 /** Part of a whole, in whole percent; undefined where there is nothing to divide. */
 export function share(part = 0, rest = 0): number | undefined {
   const all = part + rest;

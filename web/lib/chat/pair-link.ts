@@ -35,6 +35,8 @@ type LinkSignal = Extract<SignalData, { type: 'description' | 'candidate' }>;
 export class PairLink {
   /** It could not be verified: somebody is in between. */
   unverified = false;
+  /** The last try has found no path. */
+  unreachable = false;
   readonly #host: boolean;
   #link: Link | undefined;
   #number: number;
@@ -178,7 +180,10 @@ export class PairLink {
 
   #linkChanged(link: Link): void {
     if (this.#link !== link) return;
-    if (link.phase === 'ready') this.#tries = 0;
+    if (link.phase === 'ready') {
+      this.#tries = 0;
+      this.unreachable = false;
+    }
     if (link.phase === 'closed') this.#ended(link);
     this.options.changed();
   }
@@ -187,6 +192,7 @@ export class PairLink {
     this.#link = undefined;
     if (this.#closed) return;
     if (link.end === 'unverified') this.unverified = true;
+    this.unreachable ||= link.end === 'unreachable';
     if (link.end !== 'gone') this.#tell(link, link.end === 'unverified' ? 'unverified' : 'lost');
     this.#again();
   }

@@ -95,7 +95,7 @@ function enter(name: string, over: { direct?: boolean; saved?: SavedRoom; peer?:
     changed: () => {},
     heard: () => {},
     refused: () => {},
-    spent: () => {},
+    budget: () => {},
     failed: (error) => failures.push(error),
     saved: over.saved,
   });
@@ -276,6 +276,20 @@ test('a server that changes frames is noticed, and nothing changed is shown', as
   server.tamper = (frame) => frame;
   await pass(30_000);
   expect(texts(bob)).toEqual(['hello']);
+});
+
+test('no path is found, which is known of the link until there is one', async () => {
+  network.blocked = true;
+  const rooms = [enter('ada', { direct: true }), enter('bob', { direct: true })];
+  const unreachable = (): (boolean | undefined)[] => rooms.map((room) => room.others[0]?.link?.unreachable);
+  await pass(20_000);
+  expect(unreachable()).toEqual([false, false]);
+  await pass(15_000);
+  expect(unreachable()).toEqual([true, true]);
+  network.blocked = false;
+  await pass(60_000);
+  expect(unreachable()).toEqual([false, false]);
+  expect(rooms.map((room) => room.others[0]?.link?.ready)).toEqual([true, true]);
 });
 
 test('a server that changes a fingerprint is noticed; sealed messages go on through it', async () => {

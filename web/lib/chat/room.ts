@@ -75,7 +75,8 @@ export interface RoomOptions {
   /** Somebody else has said something. */
   heard(entry: Entry): void;
   refused(error: SignalError): void;
-  spent(): void;
+  /** See SignalHandler.budget. */
+  budget(state: 'warning' | 'spent'): void;
   failed(error: unknown): void;
   saved?: SavedRoom | undefined;
 }
@@ -231,7 +232,7 @@ export class Room implements RoomHandler, MemberRoom {
   }
 
   budget(state: 'warning' | 'spent'): void {
-    if (state === 'spent') this.options.spent();
+    this.options.budget(state);
   }
 
   refused(error: SignalError): void {
