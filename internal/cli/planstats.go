@@ -15,7 +15,7 @@ import (
 // planStats says which statistics stand in for assumptions.
 type planStats struct {
 	Stats string        `env:"-" placeholder:"URL" help:"Statistics database of a deployment, as its setting stats names it (sqlite: for the file in the data directory): what was counted stands in for assumptions."`
-	Since time.Duration `env:"-" default:"720h" help:"How far back statistics count; the current hour never does."`
+	Since time.Duration `env:"-" default:"720h" help:"How far back statistics count; the current hour only before a whole one is over."`
 }
 
 // measure puts what was counted in the place of what s assumes, and notes that in from.
@@ -52,6 +52,9 @@ func (p planStats) usage(ctx context.Context, store *stats.Store) (plan.Usage, e
 	}
 	if first.After(begin) {
 		begin = first
+	}
+	if !begin.Before(to) {
+		to = time.Now().UTC() // a server in its first hour: what a session is like is known, not how many a month has
 	}
 	u, err := store.Usage(ctx, begin, to)
 	if err != nil {

@@ -96,6 +96,28 @@ func TestPlanCostFromStatistics(t *testing.T) {
 	}
 }
 
+// A server that has just begun to count has told what a session is like, but not how many a month has.
+func TestPlanCostInTheFirstHour(t *testing.T) {
+	url := "sqlite:" + filepath.Join(t.TempDir(), "stats.db")
+	db, err := sqldb.Open(t.Context(), sqldb.Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := stats.NewStore(db)
+	hour := time.Now().UTC().Truncate(time.Hour)
+	if err := store.Write(t.Context(), "run", []stats.Row{{Hour: hour, Counter: stats.Sessions, N: 2}, {Hour: hour, Counter: stats.Messages, N: 34}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := run("plan", "cost", "--stats", url)
+	words := strings.Join(strings.Fields(stdout), " ")
+	if code != 0 || !strings.Contains(words, "messages 17 of 2 KB (statistics)") || !strings.Contains(words, "clicks 100 000 a month file_mb") {
+		t.Errorf("code %d: %s%s", code, stdout, stderr)
+	}
+}
+
 func TestPlanCostWithoutStatistics(t *testing.T) {
 	nowhere := "sqlite:" + filepath.Join(t.TempDir(), "nothing.db")
 	for what, url := range map[string]string{

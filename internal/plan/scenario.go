@@ -171,7 +171,7 @@ const minSpan = time.Hour
 func (s Scenario) With(u Usage) (Scenario, []string, error) {
 	span := u.To.Sub(u.From)
 	switch {
-	case span < minSpan:
+	case span <= 0:
 		return Scenario{}, nil, fmt.Errorf("statistics over %s are too little to go by", span)
 	case u.Sessions <= 0:
 		return Scenario{}, nil, errors.New("no sessions were counted in this time")
@@ -179,8 +179,11 @@ func (s Scenario) With(u Usage) (Scenario, []string, error) {
 		return Scenario{}, nil, errors.New("the statistics contradict themselves: something was counted less than never")
 	}
 	n := float64(u.Sessions)
-	s.Clicks = max(1, n/span.Seconds()*secondsPerMonth)
-	measured := []string{"clicks"}
+	var measured []string
+	if span >= minSpan {
+		s.Clicks = max(1, n/span.Seconds()*secondsPerMonth)
+		measured = append(measured, "clicks")
+	}
 	relayed := float64(u.RelayedBytes)
 	if u.CarriedBytes > 0 {
 		relayed = float64(u.CarriedBytes) / (1 + s.Overhead + s.Acks)
