@@ -71,7 +71,14 @@ func newFixture(t *testing.T) *fixture {
 	connections := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "causeway_hub_connections"}, []string{"service"})
 	allocations := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "causeway_relay_allocations"}, []string{"transport"})
 	other := prometheus.NewCounter(prometheus.CounterOpts{Name: "causeway_hub_messages_read_total"})
-	reg.MustRegister(refused, denied, connections, allocations, other)
+	counted := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "causeway_stats_refusals_total"}, []string{"reason"})
+	guarded := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "causeway_guard_refused_total"}, []string{"action", "reason"})
+	reg.MustRegister(refused, denied, connections, allocations, other, counted, guarded)
+	for _, reason := range []string{"relay_limited", "prefix", "unknown_link"} { // the first two are others'
+		counted.WithLabelValues(reason).Add(2)
+	}
+	guarded.WithLabelValues("create", "prefix").Add(1)
+	guarded.WithLabelValues("join", "prefix").Add(1)
 	refused.WithLabelValues("limited").Add(3)
 	refused.WithLabelValues("spent")
 	denied.WithLabelValues("private", "request").Add(2)
@@ -109,7 +116,7 @@ func TestOverview(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &o); err != nil || status != 200 {
 		t.Fatalf("%d %s", status, body)
 	}
-	if want := []Refusal{{"relay", "private", 5}, {"grant", "limited", 3}}; !slices.Equal(o.Refusals, want) {
+	if want := []Refusal{{"relay", "private", 5}, {"grant", "limited", 3}, {"guard", "prefix", 2}, {"signaling", "unknown_link", 2}}; !slices.Equal(o.Refusals, want) {
 		t.Errorf("refusals %+v, want %+v", o.Refusals, want)
 	}
 	if want := []Number{{"causeway_hub_connections{signaling}", 4}, {"causeway_relay_allocations", 3}}; !slices.Equal(o.Numbers, want) {

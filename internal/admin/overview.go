@@ -68,6 +68,7 @@ func (a *Admin) overview(w http.ResponseWriter, _ *http.Request) error {
 		byName[f.GetName()] = f
 		o.Refusals = append(o.Refusals, refusals(f)...)
 	}
+	o.Refusals = once(o.Refusals, byName["causeway_guard_refused_total"])
 	for _, s := range shown {
 		o.Numbers = append(o.Numbers, numbers(byName[s.metric], s.label)...)
 	}
@@ -116,6 +117,26 @@ func numbers(f *dto.MetricFamily, label string) []Number {
 	}
 	slices.SortFunc(list, func(a, b Number) int { return cmp.Compare(a.Name, b.Name) })
 	return list
+}
+
+// once leaves out what the statistics count of other parts' refusals: the guard's have the same reasons, the
+// grants' are called relay_ there. What is left of them is signaling's own.
+func once(list []Refusal, guard *dto.MetricFamily) []Refusal {
+	guards := map[string]bool{}
+	for _, m := range guard.GetMetric() {
+		guards[labelOf(m, "reason")] = true
+	}
+	kept := list[:0]
+	for _, r := range list {
+		if r.Part == "stats" && r.Reason != "" {
+			if guards[r.Reason] || strings.HasPrefix(r.Reason, "relay_") {
+				continue
+			}
+			r.Part = "signaling"
+		}
+		kept = append(kept, r)
+	}
+	return kept
 }
 
 // refusals sums a family by its reasons, if it counts refusals.
