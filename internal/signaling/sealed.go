@@ -95,8 +95,8 @@ func (s *Signaling) admit(ctx context.Context, m member, connectionID string) bo
 	code, reason := "removed", "removed from the session"
 	if errors.Is(err, grant.ErrFull) {
 		code, reason = "room_full", "the room is full"
-		s.refuse(ctx, connectionID, code)
 	}
+	s.refuse(ctx, connectionID, code) // or it would try again and again
 	s.cfg.Stats.Refused(code)
 	s.closeConnection(ctx, connectionID, reason)
 	return false

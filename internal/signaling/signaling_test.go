@@ -286,7 +286,7 @@ func TestRelayGoesToBoth(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Connected(ctx, conn("c3", guestPeer, token.Guest)) // tries to come back
-	if got := strings.Join(f.rt.calls, ", "); got != "close c2, close c3" {
+	if got := strings.Join(f.rt.calls, ", "); got != `close c2, send 3 c3 refused{"code":"removed"}, close c3` {
 		t.Error(got)
 	}
 	var e *realtime.Error

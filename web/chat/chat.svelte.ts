@@ -58,6 +58,7 @@ const incomplete: Problem = { title: 'This link is not complete.', text: 'Copy a
 function describeLink(error: unknown): Problem {
   const code = error instanceof ApiError ? error.code : '';
   if (code === 'other_kind') return { title: 'This link is for files.', text: 'Open it on the page “Send”: take “chat” out of the address.' };
+  if (code === 'removed') return { title: 'This room was ended.', text: 'Whoever runs this server has ended it. Start another chat, and share its link.' };
   if (code === 'room_full') return { title: 'This room is full.', text: 'Try again when somebody has left, or ask for a room of your own.' };
   if (code === 'unknown_link' || code === 'expired_link' || code === 'bad_grant') {
     const { title } = describe(error);

@@ -14,35 +14,45 @@ async function twoByRelay(scene, server, [a, b]) {
   return [ada, bob];
 }
 
-scenario('by the relay alone, in two kinds of browsers: text, files, and a warning when four fifths are used up', async (scene) => {
-  const server = await scene.serve({ args: ['--budget-session', '12MB'] });
+scenario('by the relay alone, in two kinds of browsers: text and a file', async (scene) => {
+  const server = await scene.serve();
   const [a, b] = [await scene.page('ada'), await scene.own('bob', 'firefox')];
   const [ada, bob] = await twoByRelay(scene, server, [a, b]);
   await ada.say('the long way round');
   await bob.say('and back');
   await Promise.all([ada, bob].map((one) => one.seesOnly('the long way round', 'and back')));
   await Promise.all([ada, bob].map((one) => one.delivery('delivered')));
-
-  for (const [i, size] of [4_000_000, 6_000_000].entries()) {
-    assert.equal(await a.id('caution').count(), 0, 'nothing is scarce yet');
-    const file = await scene.file(`part ${i}.bin`, size);
-    await a.id('files').setInputFiles([file.path]);
-    await b.says(new RegExp(`part ${i}\\.bin`));
-    await b.id('receive').click();
-    assert.equal((await b.landed(size)).sha256, file.sha256);
-    await b.page.getByTestId('done').nth(i).waitFor();
-  }
-  for (const peer of [a, b]) {
-    await peer.shown('caution');
-    assert.match(await peer.id('caution').innerText(), /Most of what may be relayed is used up/);
-  }
-  for (const colorScheme of ['light', 'dark']) {
-    await a.page.emulateMedia({ colorScheme });
-    await axe(a.page);
-  }
+  const file = await scene.file('film.bin', 2_000_000);
+  await a.id('files').setInputFiles([file.path]);
+  await b.says(/film\.bin/);
+  await b.id('receive').click();
+  assert.equal((await b.landed(file.size)).sha256, file.sha256);
+  await b.shown('done');
+  assert.equal(await b.path(), 'relay');
   await counted(server, 'causeway_stats_reports_total{outcome="worked"}', 2);
   await counted(server, 'causeway_stats_paths_total{path="relay"}', 2);
-  assert.equal(reports(a).length, 1, 'once, whatever comes after');
+  assert.deepEqual([reports(a).length, reports(b).length], [1, 1], 'once, whatever comes after');
+});
+
+scenario('when four fifths of what may be relayed are used up, both pages say so', async (scene) => {
+  const server = await scene.serve({ args: ['--budget-session', '10MB'] });
+  const [a, b] = [await scene.page('ada'), await scene.page('bob')];
+  const [ada, bob] = await twoByRelay(scene, server, [a, b]);
+  assert.equal(await a.id('caution').count(), 0, 'nothing is scarce yet');
+  const file = await scene.file('nearly all.bin', 8_200_000);
+  await a.id('files').setInputFiles([file.path]);
+  await b.shown('receive');
+  await b.id('receive').click();
+  // What is sent again on a busy machine may use up the rest.
+  await Promise.all([a, b].map((peer) => peer.says(/(Most of what|What) may be relayed is used up/)));
+  for (const peer of [a, b]) {
+    for (const colorScheme of ['light', 'dark']) {
+      await peer.page.emulateMedia({ colorScheme });
+      await axe(peer.page);
+    }
+  }
+  await ada.say('enough for words');
+  await bob.seesOnly('enough for words');
 });
 
 scenario('when what may be relayed is used up, both pages say so, and messages go on through the server', async (scene) => {

@@ -49,7 +49,8 @@ scenario('an operator sees sessions and budgets, ends a session, and blocks addr
     const text = await (await fetch(`${server.origin}/metrics`)).text();
     return /causeway_hub_connections\{service="signaling"\} 0/.test(text);
   });
-  assert.ok(sender.link && receiver);
+  await sender.says(/Whoever runs this server has ended this session/);
+  await receiver.says(/This was ended/);
 });
 
 scenario('the example chat shows everything as text', async (scene) => {

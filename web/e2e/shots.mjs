@@ -97,11 +97,11 @@ const states = {
     await bob.page.getByTestId('people').evaluate((details) => details.removeAttribute('open'));
     return { 'chat-people': ada.peer, 'chat-talk': bob.peer };
   },
-  near: (stage) => limited(stage, '12MB', async ({ sender, receiver }) => {
+  near: (stage) => limited(stage, '60MB', async ({ sender, receiver }) => {
     await Promise.all([sender, receiver].map((peer) => peer.shown('caution')));
     return { 'sender-near': sender, 'receiver-near': receiver };
   }),
-  spent: (stage) => limited(stage, '10MB', async ({ sender, receiver }) => {
+  spent: (stage) => limited(stage, '50MB', async ({ sender, receiver }) => {
     await Promise.all([sender, receiver].map((peer) => peer.says(/What may be relayed is used up/)));
     await receiver.says(/Try again/);
     return { 'sender-spent': sender, 'receiver-spent': receiver };
@@ -151,10 +151,10 @@ function holdAtCaution() {
   };
 }
 
-/** Two receivers, one after the other, of five megabytes by the relay, which may carry so much in all. */
+/** Two receivers, one after the other, of 25 megabytes by the relay, which may carry so much in all. */
 async function limited({ page, serve, file }, budget, then) {
   const server = await serve({ args: ['--budget-session', budget] });
-  const { path } = await file('Summer in Brittany.mp4', 5e6);
+  const { path } = await file('Summer in Brittany.mp4', 25e6);
   const query = 'relay=only';
   const sender = await page('sender');
   await sender.offer(server.origin, [path], query);

@@ -52,6 +52,7 @@ const flushMs = 1000;
 const lowMark = 256 << 10;
 const candidatesAtMost = 256;
 const unreadAtMost = 16;
+const earlyAtMost = 64;
 
 /** How a link ends whose channels the browser closes. */
 const onClosing: Record<LinkPhase, LinkEnd> = { connecting: 'unreachable', verifying: 'unverified', ready: 'lost', closed: 'lost' };
@@ -75,6 +76,7 @@ export class Link implements Wire {
   #remoteFingerprints: string | undefined;
   #early: RTCIceCandidateInit[] = [];
   #unread: unknown[] = [];
+  #waitingData: unknown[] = [];
   #work: Promise<void> = Promise.resolve();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #restart: ReturnType<typeof setTimeout> | undefined;
@@ -177,10 +179,7 @@ export class Link implements Wire {
     this.#control.onopen = () => this.#then(async () => this.#onOpen());
     this.#control.onclose = this.#data.onclose = () => this.close(onClosing[this.phase]);
     this.#control.onmessage = ({ data }) => this.#onControl(data);
-    this.#data.onmessage = ({ data }) => {
-      if (this.phase === 'ready') this.#handler.data(data);
-      else this.close('unverified');
-    };
+    this.#data.onmessage = ({ data }) => this.#onData(data);
   }
 
   /** One after another, since perfect negotiation looks at states between awaits. */
@@ -330,6 +329,13 @@ export class Link implements Wire {
       if (this.phase === 'ready') this.#handler.control(message);
       else if (this.phase === 'verifying') this.#verify(message);
     }
+    if (this.phase === 'ready') for (const data of this.#waitingData.splice(0)) this.#onData(data);
+  }
+
+  /** Channels know no order among them: what the peer sends once it is ready may overtake its MAC, and waits for that. */
+  #onData(data: unknown): void {
+    if (this.phase === 'ready') this.#handler.data(data);
+    else if (this.phase !== 'closed' && this.#waitingData.push(data) > earlyAtMost) this.close('unverified');
   }
 
   #verify(message: ControlMessage | undefined): void {

@@ -130,6 +130,14 @@ describe('a check', () => {
     expect(hubs[1]!.invoked).toEqual(['hello']);
   });
 
+  test.each([['removed', 1], ['room_full', 1], ['nonsense', 2]])('a connection that is told “%s” and closed', async (code, connections) => {
+    hubs[0]!.handlers.get('refused')!({ code });
+    hubs[0]!.close();
+    await pass(60_000);
+    expect(said.filter((what) => what === 'connected').length).toBe(connections);
+    expect(said.includes('refused')).toBe(connections === 1);
+  });
+
   test('that is overtaken by the end of its connection begins no other than the usual', async () => {
     hubs[0]!.answer = never;
     signaling.check();

@@ -207,6 +207,12 @@ export class HubSignaling implements Signaling {
       if (isRecord(event) && (event.state === 'warning' || event.state === 'spent')) handler.budget(event.state);
     });
     on('signal', (event) => this.#received(event));
+    on('refused', (event) => {
+      const code = isRecord(event) ? event.code : undefined;
+      if (code !== 'room_full' && code !== 'removed') return;
+      this.#closed = true;
+      handler.refused({ fatal: true, code });
+    });
     for (const [target, then] of Object.entries(this.others)) on(target, then);
     hub.onclose(() => {
       if (hub === this.#hub) this.#wake();

@@ -50,6 +50,8 @@ function describeApi(error: ApiError): Problem {
     case 'expired_link':
     case 'bad_grant':
       return { title: 'This link has expired.', text: 'Ask the sender for a new one.' };
+    case 'removed':
+      return { title: 'This was ended.', text: 'Whoever runs this server has ended it, or the sender has removed you. Ask the sender for a new link.' };
     default:
       return { title: 'The server could not do this.', text: `It said: ${error.message}. Try again, or tell whoever runs it.` };
   }

@@ -51,6 +51,8 @@ export class Receiver {
   nearlySpent = $state(false);
 
   #session: GuestSession | undefined;
+  /** Why the server won't have this page any more. */
+  #over = '';
   #measure = new Rate();
   #asked = 0;
   #ticker = new Ticker(() => this.#update());
@@ -128,7 +130,7 @@ export class Receiver {
         if (state === 'spent' && this.path === 'relay') this.problem = relayProblem('relay_spent');
       },
       refused: ({ fatal, code }) => {
-        if (fatal) this.#expired();
+        if (fatal) this.#expired(code);
         else if (code.startsWith('relay_')) this.problem = relayProblem(code) ?? this.problem;
         else this.problem = messageProblem(code, 'Reload the page to try again.');
       },
@@ -157,13 +159,15 @@ export class Receiver {
     signaling.run().catch(problems.report);
   }
 
-  /** A transfer that has a channel goes on; one that hasn't can't begin any more. */
-  #expired(): void {
-    if (!this.#session?.link) this.#refuse(describe(new ApiError('expired_link', '', 410)));
+  /** A transfer that has a channel goes on; one that hasn't, or loses it, can't begin any more. */
+  #expired(code: string): void {
+    this.#over = code;
+    if (!this.#session?.link && this.#session?.receiving?.phase !== 'done') this.#refuse(describe(new ApiError(code, '')));
   }
 
   #update(): boolean {
     const session = this.#session;
+    if (this.#over) this.#expired(this.#over);
     if (!session || this.stage === 'refused') return false;
     const { receiving, link } = session;
     this.stage = session.stage;

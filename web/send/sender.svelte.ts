@@ -110,7 +110,10 @@ export class Sender {
       refused: ({ fatal, code }) => {
         if (code.startsWith('relay_')) this.problem = relayProblem(code) ?? this.problem;
         else this.problem = fatal
-          ? { title: 'The link has expired.', text: 'Running transfers go on. Reload this page and choose the files again for a new link.' }
+          ? {
+              title: code === 'removed' ? 'Whoever runs this server has ended this session.' : 'The link has expired.',
+              text: 'What is connected directly goes on. Reload this page and choose the files again for a new link.',
+            }
           : messageProblem(code, 'If a receiver cannot connect, reload this page and share the new link.');
       },
     }, preferredRegion(), place);

@@ -278,6 +278,17 @@ test('a server that changes frames is noticed, and nothing changed is shown', as
   expect(texts(bob)).toEqual(['hello']);
 });
 
+test.each([0, 1])('what is said at once may overtake the proof of who says it (%i)', async (by) => {
+  network.controlLate = { by, ms: 300 };
+  const rooms = [enter('ada', { direct: true }), enter('bob', { direct: true })];
+  const [ada, bob] = rooms as [Room, Room];
+  await pass(1000);
+  for (const room of rooms) room.say(`from ${room.name}`);
+  await pass(3000);
+  expect(rooms.map((room) => [room.others[0]?.link?.ready, room.others[0]?.link?.unverified])).toEqual([[true, false], [true, false]]);
+  expect([texts(ada, peerOf('bob')), texts(bob, peerOf('ada'))]).toEqual([['from bob'], ['from ada']]);
+});
+
 test('no path is found, which is known of the link until there is one', async () => {
   network.blocked = true;
   const rooms = [enter('ada', { direct: true }), enter('bob', { direct: true })];

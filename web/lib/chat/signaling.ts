@@ -25,9 +25,6 @@ export class RoomHub extends HubSignaling implements RoomSignaling {
         const frame = fromBase64Url(event.box);
         if (frame) handler.sealed(event.from, frame);
       },
-      refused: (event) => {
-        if (isRecord(event) && event.code === 'room_full') handler.refused({ fatal: true, code: event.code });
-      },
     });
   }
 

@@ -11,6 +11,8 @@ export class Network {
   relayOnly = false;
   /** How long a message is on its way in a channel. */
   latencyMs = 1;
+  /** By how much the control channel's are later, of those sent by the connection with this number. */
+  controlLate = { by: -1, ms: 0 };
 
   create = (): RTCPeerConnection => {
     const connection = new FakeConnection(this, this.connections.length);
@@ -37,7 +39,11 @@ class FakeChannel {
   onbufferedamountlow: Listener = null;
   peer: FakeChannel | undefined;
 
-  constructor(private readonly network: Network) {}
+  constructor(
+    private readonly network: Network,
+    /** The connection's number if this is its control channel. */
+    private readonly control: number | undefined,
+  ) {}
 
   send(data: string | Uint8Array): void {
     if (this.readyState !== 'open') throw new Error('InvalidStateError');
@@ -47,7 +53,7 @@ class FakeChannel {
       this.bufferedAmount = Math.max(0, this.bufferedAmount - (typeof data === 'string' ? data.length : data.length));
       if (this.peer?.readyState === 'open') this.peer.onmessage?.({ data: copy } as never);
       if (this.bufferedAmount <= this.bufferedAmountLowThreshold) this.onbufferedamountlow?.({} as never);
-    }, this.network.latencyMs);
+    }, this.network.latencyMs + (this.control === this.network.controlLate.by ? this.network.controlLate.ms : 0));
   }
 
   close(): void {
@@ -82,7 +88,7 @@ export class FakeConnection {
   ) {}
 
   createDataChannel(): FakeChannel {
-    const channel = new FakeChannel(this.network);
+    const channel = new FakeChannel(this.network, this.channels.length === 0 ? this.id : undefined);
     this.channels.push(channel);
     if (this.channels.length === 1) later(() => this.signalingState === 'stable' && !this.remoteDescription && this.onnegotiationneeded?.({} as never));
     return channel;
