@@ -25,8 +25,9 @@ import (
 type guardPhase struct {
 	Phase string `json:"phase"`
 	flood.Result
-	CPU   float64 `json:"server_cpu_us_per_request"` // of all requests, the honest ones' parts counted as one each
-	Spent float64 `json:"money_spent"`
+	CPU    float64 `json:"server_cpu_s"`
+	PerAsk float64 `json:"server_cpu_us_per_attack_request,omitempty"` // beyond what the honest users cost without an attack
+	Spent  float64 `json:"money_spent"`
 }
 
 type guardResult struct {
@@ -71,6 +72,11 @@ func (b *benchGuard) Run(ctx context.Context, s streams) error {
 			return fmt.Errorf("bench guard: %s: %w", p.name, err)
 		}
 		phase.Phase = p.name
+		if len(r.Phases) > 0 && phase.Asked > 0 {
+			calm := r.Phases[0]
+			honest := calm.CPU / float64(max(1, calm.Tried)) * float64(phase.Tried)
+			phase.PerAsk = measure.Rounded((phase.CPU-honest)/float64(phase.Asked)*1e6, 1)
+		}
 		r.Phases = append(r.Phases, phase)
 		share, p95, spent := phase.Share(), phase.P95, phase.Spent
 		r.Bars = append(r.Bars,
@@ -121,7 +127,7 @@ func (b *benchGuard) phase(ctx context.Context, c flood.Config) (p guardPhase, e
 	if err != nil {
 		return p, err
 	}
-	p.CPU = measure.Rounded(float64((after-before).Microseconds())/float64(max(1, p.Asked+p.Tried)), 1)
+	p.CPU = measure.Rounded((after - before).Seconds(), 3)
 	p.Spent, err = metric(ctx, c.Base+"/metrics", `causeway_budget_spent_money{level="day"}`)
 	return p, err
 }

@@ -30,7 +30,7 @@ func dialer(from netip.Addr) *net.Dialer {
 func newSource(from netip.Addr) *source {
 	return &source{&http.Client{
 		Timeout:   patience,
-		Transport: &http.Transport{DialContext: dialer(from).DialContext, MaxIdleConnsPerHost: 1, MaxConnsPerHost: 4},
+		Transport: &http.Transport{DialContext: dialer(from).DialContext, MaxIdleConnsPerHost: attackers, MaxConnsPerHost: attackers},
 	}}
 }
 
