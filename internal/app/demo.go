@@ -25,6 +25,7 @@ func (a *App) openDemo(handler *lateHandler, proxies httpx.Proxies) (err error) 
 		Relays:     a.grants,
 		Rates:      shared.NewMemory(),
 		Count:      a.stats.demoMessages(false).add,
+		Refused:    a.stats.Refused,
 		Origins:    a.cfg.DemoOrigins,
 		Origin:     proxies.Origin,
 		ClientAddr: proxies.Client,

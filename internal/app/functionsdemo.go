@@ -26,6 +26,7 @@ func (f *Functions) newDemo(p *parts) (*demo.Demo, error) {
 		Relays:     p.keeper,
 		Rates:      f.store,
 		Count:      f.stats.messages.add,
+		Refused:    f.stats.Refused,
 		Origins:    f.cfg.DemoOrigins,
 		Origin:     f.origin,
 		ClientAddr: f.clientAddr,

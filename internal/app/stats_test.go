@@ -48,9 +48,9 @@ func TestRefusalsAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code := regexp.MustCompile(`(?:Code:|code, reason :?=) "([a-z_]+)"`)
+	code := regexp.MustCompile(`(?:Code:|code, reason :?=|Refused\() ?"([a-z_]+)"`)
 	found := map[string]bool{}
-	for _, name := range append(files, "../stats/report.go") {
+	for _, name := range append(files, "../stats/report.go", "../demo/demo.go", "../demo/negotiate.go") {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

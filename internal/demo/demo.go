@@ -78,6 +78,8 @@ type Config struct {
 	Rates  Rates
 	// Count counts one more message, and returns how many there were, ever and today (UTC).
 	Count func(ctx context.Context) (all, today int64, err error)
+	// Refused, if it is not nil, counts a refusal by the code that the client gets.
+	Refused func(code string)
 	// Admit, if it is not nil, refuses requests to negotiate by an error.
 	Admit func(*http.Request) error
 	// Origins (scheme://host[:port]) of front ends elsewhere; "*" is any.
@@ -136,6 +138,9 @@ func New(cfg Config) (*Demo, error) {
 	if cfg.Admit == nil {
 		cfg.Admit = func(*http.Request) error { return nil }
 	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(string) {}
+	}
 	if cfg.ClientAddr == nil {
 		cfg.ClientAddr = func(*http.Request) netip.Addr { return netip.Addr{} }
 	}
@@ -181,6 +186,7 @@ func (d *Demo) member(c realtime.Connection) grant.Member {
 // Connected lets the connection in, unless the demo is full.
 func (d *Demo) Connected(ctx context.Context, c realtime.Connection) {
 	if err := d.cfg.Relays.Admit(ctx, d.member(c), c.ID, d.cfg.Limits.Members); err != nil {
+		d.cfg.Refused("demo_full")
 		d.close(ctx, c.ID, "the demo is full")
 		return
 	}
@@ -203,13 +209,18 @@ func (d *Demo) close(ctx context.Context, connectionID, reason string) {
 
 // Invoked handles one message of a connection.
 func (d *Demo) Invoked(ctx context.Context, c realtime.Connection, m realtime.Message) (json.RawMessage, error) {
+	err := badMessage("there is no such method")
 	switch m.Target {
 	case "broadcast":
-		return nil, d.broadcast(ctx, c, m.Arguments)
+		err = d.broadcast(ctx, c, m.Arguments)
 	case "aquireturncredential":
-		return nil, d.credentials(ctx, c, m.Arguments)
+		err = d.credentials(ctx, c, m.Arguments)
 	}
-	return nil, badMessage("there is no such method")
+	var refused *realtime.Error
+	if errors.As(err, &refused) {
+		d.cfg.Refused(refused.Code)
+	}
+	return nil, err
 }
 
 func badMessage(what string) error {

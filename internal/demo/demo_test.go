@@ -74,13 +74,14 @@ func (r *relays) Revoke(context.Context, string) error                       { r
 
 type fixture struct {
 	*Demo
-	rt     *recorder
-	relays *relays
+	rt      *recorder
+	relays  *relays
+	refused map[string]int
 }
 
 func newFixture(t *testing.T, limits Limits) *fixture {
 	t.Helper()
-	f := &fixture{rt: &recorder{}, relays: &relays{}}
+	f := &fixture{rt: &recorder{}, relays: &relays{}, refused: map[string]int{}}
 	keeper, err := grant.New(grant.Config{Relay: f.relays})
 	if err != nil {
 		t.Fatal(err)
@@ -88,9 +89,10 @@ func newFixture(t *testing.T, limits Limits) *fixture {
 	var count int64
 	f.Demo, err = New(Config{
 		Realtime: f.rt, Relays: keeper, Rates: shared.NewMemory(), Limits: limits, Origins: []string{"https://chat.example"},
-		ICE:    func() []ice.Server { return []ice.Server{{URLs: []string{"stun:192.0.2.1"}}} },
-		Origin: func(r *http.Request) string { return "http://" + r.Host },
-		Count:  func(context.Context) (int64, int64, error) { count++; return 40 + count, count, nil },
+		ICE:     func() []ice.Server { return []ice.Server{{URLs: []string{"stun:192.0.2.1"}}} },
+		Origin:  func(r *http.Request) string { return "http://" + r.Host },
+		Refused: func(code string) { f.refused[code]++ },
+		Count:   func(context.Context) (int64, int64, error) { count++; return 40 + count, count, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +203,7 @@ func TestBounds(t *testing.T) {
 		if said != 10 {
 			t.Errorf("%d messages at once, want 10", said)
 		}
-		if got := code(f.invoke(t, ann, "broadcast", "x")); got != "too_fast" || len(f.rt.calls) > 0 {
+		if got := code(f.invoke(t, ann, "broadcast", "x")); got != "too_fast" || len(f.rt.calls) > 0 || f.refused["too_fast"] != 2 {
 			t.Errorf("too many: %s, %q", got, f.rt.calls)
 		}
 		if err := f.invoke(t, bob, "broadcast", "x"); err != nil {

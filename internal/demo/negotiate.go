@@ -72,6 +72,7 @@ func (d *Demo) negotiate(w http.ResponseWriter, r *http.Request) error {
 	}
 	name, ok := nameOf(r.Header.Get("userId"))
 	if !ok {
+		d.cfg.Refused("bad_name")
 		return &httpx.Error{Status: http.StatusBadRequest, Code: "bad_name", Message: "Enter a name of 1 to 64 characters."}
 	}
 	claims := map[string]string{claimName: url.QueryEscape(name)}

@@ -57,7 +57,7 @@ var families = []family{
 	{name: "demo_messages", help: "Messages of the example chat."},
 	{familyRefused, "reason", "What was refused, by reason.", []string{
 		"bad_grant", "unknown_link", "expired_link", "other_kind", "bad_request", "bad_message", "too_large", "forbidden",
-		"removed", "room_full", "sealed_limited", "reports_limited",
+		"removed", "room_full", "sealed_limited", "reports_limited", "demo_full", "too_fast", "bad_name",
 		"relay_absent", "relay_limited", "relay_none", "relay_short", "relay_spent",
 		"blocked", "prefix", "session", "work", "replayed", "busy", "relay_paused", "sessions_paused", "spent", "origin",
 		otherReason,
