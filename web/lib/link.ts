@@ -60,6 +60,8 @@ const onClosing: Record<LinkPhase, LinkEnd> = { connecting: 'unreachable', verif
 export class Link implements Wire {
   phase: LinkPhase = 'connecting';
   end: LinkEnd | undefined;
+  /** Unverified as what the other side says of itself is wrong, and not as nothing came. */
+  forged = false;
   /** The network has gone quiet; a restart of ICE is under way. */
   interrupted = false;
   readonly number: number;
@@ -214,7 +216,7 @@ export class Link implements Wire {
     if (offer && (this.#making || !stable) && this.options.role === 'host') return; // impolite
     const prints = fingerprints(description.sdp ?? '');
     this.#remoteFingerprints ??= prints;
-    if (prints === '' || prints !== this.#remoteFingerprints) return this.close('unverified');
+    if (prints === '' || prints !== this.#remoteFingerprints) return this.#forgery();
     this.#newestDescription = n;
     await this.#pc.setRemoteDescription(description);
     if (offer) {
@@ -341,9 +343,14 @@ export class Link implements Wire {
   #verify(message: ControlMessage | undefined): void {
     const peer: Role = this.options.role === 'host' ? 'guest' : 'host';
     const right = message?.type === 'bind' && message.version === protocolVersion && verifyMac(this.#key, peer, this.#transcript(), message.mac);
-    if (!right) return this.close('unverified');
+    if (!right) return this.#forgery();
     clearTimeout(this.#timer);
     this.#enter('ready');
+  }
+
+  #forgery(): void {
+    this.forged = true;
+    this.close('unverified');
   }
 
   #expire(ms: number, end: LinkEnd): void {

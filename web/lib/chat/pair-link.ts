@@ -4,7 +4,7 @@
  * other is there; what has to be said meanwhile goes by way of the server. One that could not be verified is not tried again.
  */
 import type { Bytes } from '../bytes';
-import { Link, type LinkEnd } from '../link';
+import { Link } from '../link';
 import type { Path } from '../path';
 import type { SignalData } from '../signaling';
 import type { RoomSignaling } from './signaling';
@@ -33,7 +33,7 @@ export interface PairLinkOptions {
 type LinkSignal = Extract<SignalData, { type: 'description' | 'candidate' }>;
 
 export class PairLink {
-  /** It could not be verified: somebody is in between. */
+  /** What came as a proof was wrong: somebody is in between. */
   unverified = false;
   /** The last try has found no path. */
   unreachable = false;
@@ -44,6 +44,8 @@ export class PairLink {
   #tries = 0;
   #wanted = false;
   #closed = false;
+  /** The link of which the other side says that it could not verify it. */
+  #accused = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #held: { n: number; data: LinkSignal }[] = [];
   #relays: RTCIceServer[] | undefined;
@@ -191,9 +193,11 @@ export class PairLink {
   #ended(link: Link): void {
     this.#link = undefined;
     if (this.#closed) return;
-    if (link.end === 'unverified') this.unverified = true;
-    this.unreachable ||= link.end === 'unreachable';
-    if (link.end !== 'gone') this.#tell(link, link.end === 'unverified' ? 'unverified' : 'lost');
+    // A path that is lost before the proofs are through proves nothing about anybody.
+    const unverified = link.end === 'unverified' && (link.forged || this.#accused === link.number);
+    this.unverified ||= unverified;
+    this.unreachable ||= link.end === 'unreachable' || (link.end === 'unverified' && !unverified);
+    if (link.end !== 'gone') this.#tell(link, unverified ? 'unverified' : 'lost');
     this.#again();
   }
 
@@ -210,8 +214,8 @@ export class PairLink {
   #cancelled(data: Extract<SignalData, { type: 'cancel' }>): void {
     const link = this.#link;
     if (!link || link.number !== data.link) return;
-    const end: LinkEnd = data.reason === 'unverified' ? 'unverified' : 'lost';
-    link.ended(end === 'unverified' ? 'unverified' : 'lost');
+    if (data.reason === 'unverified') this.#accused = link.number;
+    link.ended(data.reason === 'unverified' ? 'unverified' : 'lost');
   }
 
   #tell(link: Link, reason: 'lost' | 'unverified'): void {

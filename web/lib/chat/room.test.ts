@@ -289,6 +289,16 @@ test.each([0, 1])('what is said at once may overtake the proof of who says it (%
   expect([texts(ada, peerOf('bob')), texts(bob, peerOf('ada'))]).toEqual([['from bob'], ['from ada']]);
 });
 
+test('a path that is lost before the proofs are through is tried again, and nobody is accused', async () => {
+  network.controlLate = { by: 0, ms: 600_000 };
+  const rooms = [enter('ada', { direct: true }), enter('bob', { direct: true })];
+  await pass(10_000);
+  const links = (): unknown[] => rooms.map((room) => [room.others[0]?.link?.ready, room.others[0]?.link?.unverified]);
+  expect(links()).toContainEqual([false, false]); // waits for a proof
+  await pass(10_000);
+  expect(links()).toEqual([[true, false], [true, false]]);
+});
+
 test('no path is found, which is known of the link until there is one', async () => {
   network.blocked = true;
   const rooms = [enter('ada', { direct: true }), enter('bob', { direct: true })];
