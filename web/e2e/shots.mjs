@@ -183,7 +183,7 @@ async function relayedChat({ page, serve, file }, budget, sizes, then) {
   const parts = await Promise.all(sizes.map((size, i) => file(`Summer ${i + 1}.mp4`, size)));
   await ada.peer.id('files').setInputFiles(parts.map(({ path }) => path));
   for (let i = 0; i < sizes.length; i++) {
-    await bob.peer.id('receive').first().click();
+    await bob.page.getByRole('button', { name: `Receive: Summer ${i + 1}.mp4` }).click();
     if (sizes[0] !== sizes[1]) await bob.page.getByTestId('done').nth(i).waitFor();
   }
   return then(ada, bob);

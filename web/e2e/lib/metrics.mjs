@@ -10,7 +10,7 @@ export async function metric(server, name) {
 
 export const counted = (server, name, want) => until(`${name} is ${want}`, async () => (await metric(server, name)) === want);
 
-/** What a page has reported, one for each time. */
+/** The reports that a page has sent. */
 export function reports(peer) {
-  return peer.requests.filter(({ url }) => url.endsWith('/api/report')).map(({ body }) => JSON.parse(body));
+  return peer.requests.filter(({ url }) => url.endsWith('/api/report'));
 }
