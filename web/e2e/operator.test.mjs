@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { axe } from './lib/axe.mjs';
 import { until } from './lib/conditions.mjs';
+import { counted } from './lib/metrics.mjs';
 import { scenario } from './lib/scenario.mjs';
 
 const token = 'a token for the tests of this page';
@@ -50,7 +51,8 @@ scenario('an operator sees sessions and budgets, ends a session, and blocks addr
     return /causeway_hub_connections\{service="signaling"\} 0/.test(text);
   });
   await sender.says(/Whoever runs this server has ended this session/);
-  await receiver.says(/This was ended/);
+  await counted(server, 'causeway_stats_refusals_total{reason="removed"}', 2); // each once: they don't try again
+  assert.equal(await receiver.id('error').count(), 0, 'what is connected directly goes on');
 });
 
 scenario('the example chat shows everything as text', async (scene) => {
