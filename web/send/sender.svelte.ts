@@ -52,6 +52,8 @@ export class Sender {
   problem = $state<Problem | undefined>();
   /** Four fifths of what may be relayed are used up. */
   nearlySpent = $state(false);
+  /** The server won't have this page any more. */
+  over = $state(false);
   total = $derived(this.files.reduce((sum, file) => sum + file.size, 0));
 
   #session: HostSession | undefined;
@@ -108,6 +110,7 @@ export class Sender {
         if (state === 'spent' && this.rows.some(({ path }) => path === 'relay')) this.problem = relayProblem('relay_spent');
       },
       refused: ({ fatal, code }) => {
+        this.over ||= fatal;
         if (code.startsWith('relay_')) this.problem = relayProblem(code) ?? this.problem;
         else this.problem = fatal
           ? {
