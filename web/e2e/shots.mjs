@@ -103,7 +103,6 @@ const states = {
   }),
   spent: (stage) => limited(stage, '50MB', async ({ sender, receiver }) => {
     await Promise.all([sender, receiver].map((peer) => peer.says(/What may be relayed is used up/)));
-    await receiver.says(/Try again/);
     return { 'sender-spent': sender, 'receiver-spent': receiver };
   }),
   'chat-near': (stage) => relayedChat(stage, '12MB', [4e6, 6e6], async (ada, bob) => {
