@@ -19,10 +19,9 @@ import (
 // counts sessions, days and months by itself.
 type books struct {
 	leases
-	log     *slog.Logger
-	tellers []*control.Teller // of control planes
-	mu      sync.Mutex
-	ends    map[string]time.Time // grants → when their account is closed
+	log       *slog.Logger
+	tellers   []*control.Teller // of control planes
+	deadlines *deadlines
 }
 
 func newBooks(cfg NodeConfig, log *slog.Logger, o *ops.Ops) (*books, error) {
@@ -35,7 +34,11 @@ func newBooks(cfg NodeConfig, log *slog.Logger, o *ops.Ops) (*books, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &books{leases: leases{l}, log: log.With("part", "budget"), ends: map[string]time.Time{}}, nil
+	return booksOf(l, log.With("part", "budget")), nil
+}
+
+func booksOf(l *budget.Ledger, log *slog.Logger) *books {
+	return &books{leases: leases{l}, log: log, deadlines: newDeadlines(l)}
 }
 
 // open makes the account of a grant.
@@ -47,34 +50,15 @@ func (b *books) open(id string, g control.Grant) error {
 	if err != nil {
 		return err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.ends[id] = time.Now().Add(time.Duration(g.Most)*time.Millisecond + settleIn)
+	b.deadlines.at(id, time.Now().Add(time.Duration(g.Most)*time.Millisecond+settleIn))
 	return nil
 }
 
 // end closes an account when the relay has settled.
-func (b *books) end(id string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if at, ok := b.ends[id]; ok && at.After(time.Now().Add(settleIn)) {
-		b.ends[id] = time.Now().Add(settleIn)
-	}
-}
+func (b *books) end(id string) { b.deadlines.by(id, time.Now().Add(settleIn)) }
 
 // run closes accounts until ctx ends.
-func (b *books) run(ctx context.Context) error {
-	tick := time.NewTicker(settleIn / 4)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			b.sweep(now)
-		}
-	}
-}
+func (b *books) run(ctx context.Context) error { return b.deadlines.run(ctx, settleIn/4, nil) }
 
 // How often, and after which pauses, a control plane is told that does not answer.
 const (
@@ -118,17 +102,6 @@ func (b *books) tellOne(ctx context.Context, t *control.Teller, what control.Tol
 		select {
 		case <-time.After(tellPause << i):
 		case <-ctx.Done():
-		}
-	}
-}
-
-func (b *books) sweep(now time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for id, at := range b.ends {
-		if !now.Before(at) {
-			b.CloseGrant(id)
-			delete(b.ends, id)
 		}
 	}
 }

@@ -55,7 +55,7 @@ func (f *Functions) openLedger() (err error) {
 	usage := f.relays.usage(f.cfg)
 	log := f.log.With("part", "budget")
 	if db := f.shared(); db != nil {
-		l, err := sqlledger.New(db, budgetConfig(f.cfg, usage, log))
+		l, err := sqlledger.New(db, budgetConfig(f.cfg, usage, log), f.credentialLife())
 		if err != nil {
 			return fmt.Errorf("budget: %w", err)
 		}
@@ -69,6 +69,11 @@ func (f *Functions) openLedger() (err error) {
 	}
 	f.relays.ledger = f.ledger
 	return nil
+}
+
+// credentialLife is how long a credential is good at most.
+func (f *Functions) credentialLife() time.Duration {
+	return max(f.cfg.RelayGrace, min(f.cfg.Lifetime, maxCredential))
 }
 
 // watchBudget acts on what the ledger says until ctx ends.

@@ -69,7 +69,7 @@ func (f *Functions) build(ctx context.Context) error {
 	}
 	p.keeper, err = shared.New(shared.Config{
 		Relay: f.relays, Store: f.store, Directory: chatDirectory{directory{p.client}, p.chat},
-		Grace: f.cfg.RelayGrace, Life: max(f.cfg.RelayGrace, min(f.cfg.Lifetime, maxCredential)),
+		Grace: f.cfg.RelayGrace, Life: f.credentialLife(),
 		Logger: f.log.With("part", "grants"),
 	})
 	if err != nil {

@@ -136,7 +136,7 @@ func TestOwnBooks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &books{leases: leases{ledger}, ends: map[string]time.Time{}}
+		b := booksOf(ledger, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- b.run(ctx) }()
@@ -174,11 +174,11 @@ func TestOwnBooks(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute) // nobody deleted it: it ended by itself
 		synctest.Wait()
-		b.mu.Lock()
-		if len(b.ends) != 0 {
-			t.Errorf("accounts stay: %v", b.ends)
+		b.deadlines.mu.Lock()
+		if len(b.deadlines.due) != 0 {
+			t.Errorf("accounts stay: %v", b.deadlines.due)
 		}
-		b.mu.Unlock()
+		b.deadlines.mu.Unlock()
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"causeway/internal/budget"
@@ -15,8 +14,7 @@ import (
 // sessions.
 type users struct {
 	leases
-	mu   sync.Mutex
-	last map[string]time.Time // when a user was heard of
+	deadlines *deadlines
 }
 
 const (
@@ -25,7 +23,7 @@ const (
 )
 
 func newUsers(l *budget.Ledger) *users {
-	return &users{leases: leases{l}, last: map[string]time.Time{}}
+	return &users{leases: leases{l}, deadlines: newDeadlines(l)}
 }
 
 // Lease implements relay.Ledger.
@@ -52,34 +50,7 @@ func (u *users) Settle(ctx context.Context, id string, delivered, charged, retur
 	return err
 }
 
-func (u *users) heard(id string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.last[id] = time.Now()
-}
+func (u *users) heard(id string) { u.deadlines.at(id, time.Now().Add(userQuiet)) }
 
 // run closes the accounts of quiet users until ctx ends.
-func (u *users) run(ctx context.Context) error {
-	tick := time.NewTicker(userSweep)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			u.sweep(now)
-		case <-u.Events(): // in the metrics; there is nobody to tell
-		}
-	}
-}
-
-func (u *users) sweep(now time.Time) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for id, at := range u.last {
-		if now.Sub(at) >= userQuiet {
-			u.CloseGrant(id)
-			delete(u.last, id)
-		}
-	}
-}
+func (u *users) run(ctx context.Context) error { return u.deadlines.run(ctx, userSweep, u.Events()) }

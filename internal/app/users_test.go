@@ -45,7 +45,7 @@ func TestUsersHaveABudgetEach(t *testing.T) {
 		}
 		time.Sleep(userQuiet + 2*userSweep)
 		synctest.Wait()
-		if len(u.last) != 0 {
+		if len(u.deadlines.due) != 0 {
 			t.Error("quiet users stay")
 		}
 		if err := u.Settle(ctx, "rest:b", 500, 0, 500); err != nil {

@@ -9,7 +9,7 @@
 //	budget_total     one row: the accounts of day and month. Each visit begins with an UPDATE of
 //	                 it, and so has it to itself until it commits
 //	budget_sessions  the page of a session: its account, its members', its grants'
-//	budget_grants    which page a grant is on, and whom to ask what it used
+//	budget_grants    which page a grant is on, since when, and whom to ask what it used
 //
 // One row that all wait for is a bound of some thousand visits a second. A visit is for a credential
 // that is given out, a lease of megabytes, or the usage of a session in a minute, so it is far away.
@@ -21,10 +21,17 @@
 // An event is told to one process: that whose visit spent the account. If it dies, the
 // next Tick says again that an account is spent, as long as it has open grants.
 //
+// # What is left
+//
+// A grant is closed by whoever takes its credential back. If that process dies first, nobody does:
+// then Tick closes the grant when its credential can't be good any more, so that it is counted for as long as
+// something can be relayed by it, and takes no place for ever.
+//
 // # Bounds and policies
 //
 //	grants, sessions       budget.Limits; Open fails with budget.ErrFull
-//	grants at a tick       5000 of a provider, those asked about longest ago first
+//	grants at a tick       5000 of a provider, those asked about longest ago first; 1000 of those that are left, the
+//	                       oldest first
 //	events                 1024; the newest are dropped, and said again by the next Tick
 package sqlledger
 
@@ -40,6 +47,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"causeway/internal/budget"
 	"causeway/internal/sqldb"
@@ -61,14 +69,18 @@ type Ledger struct {
 	schema *sqldb.Schema
 	books  *budget.Bookkeeper
 	cfg    budget.Config
+	life   time.Duration
 	events chan budget.Event
 
 	delivered atomic.Int64 // by visits of this process
 }
 
 // New returns a Ledger; it touches the database when it is first used. Of cfg, Dir, Poll and Registerer are
-// not looked at.
-func New(db *sqldb.DB, cfg budget.Config) (*Ledger, error) {
+// not looked at. A credential is good for life at most.
+func New(db *sqldb.DB, cfg budget.Config, life time.Duration) (*Ledger, error) {
+	if life <= 0 {
+		return nil, errors.New("budget: the life of a credential is to be positive")
+	}
 	books, err := budget.NewBookkeeper(cfg)
 	if err != nil {
 		return nil, err
@@ -82,7 +94,7 @@ func New(db *sqldb.DB, cfg budget.Config) (*Ledger, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Ledger{db: db, schema: sqldb.NewSchema(db, Migrations, "budget"), books: books, cfg: cfg, events: make(chan budget.Event, maxEvents)}, nil
+	return &Ledger{db: db, schema: sqldb.NewSchema(db, Migrations, "budget"), books: books, cfg: cfg, life: life, events: make(chan budget.Event, maxEvents)}, nil
 }
 
 // Migrations are the tables, in a folder for each dialect.

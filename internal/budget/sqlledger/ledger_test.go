@@ -27,7 +27,7 @@ func config() budget.Config {
 
 func open(t *testing.T, url string, cfg budget.Config) *Ledger {
 	t.Helper()
-	l, err := New(sqldbtest.Open(t, url), cfg)
+	l, err := New(sqldbtest.Open(t, url), cfg, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +48,7 @@ func TestLedger(t *testing.T) {
 		t.Run("ten grants gain nothing", func(t *testing.T) { parallel(t, url(t)) })
 		t.Run("usage", func(t *testing.T) { usage(t, url(t)) })
 		t.Run("money", func(t *testing.T) { take(t, url(t)) })
+		t.Run("left", func(t *testing.T) { left(t, url(t)) })
 		t.Run("bounds", func(t *testing.T) { bounds(t, url(t)) })
 		t.Run("damaged", func(t *testing.T) { damaged(t, url(t)) })
 	})
@@ -370,7 +371,7 @@ func TestTSQL(t *testing.T) {
 	for name, text := range map[string]string{
 		"lock": lockTotal, "read total": readTotal, "write total": writeTotal, "read session": readSession, "delete session": deleteSession,
 		"count sessions": countSessions, "read grant": readGrant, "insert grant": insertGrant, "delete grant": deleteGrant,
-		"count grants": countGrants, "polled": polledGrant, "list": listGrants, "old": oldSessions,
+		"count grants": countGrants, "polled": polledGrant, "list": listGrants, "left": leftGrants, "old": oldSessions,
 	} {
 		statements[name] = d.Rebind(text)
 	}

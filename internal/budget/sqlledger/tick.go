@@ -11,12 +11,14 @@ import (
 
 const (
 	maxPoll     = 5000 // grants of a provider at a tick
+	maxLeft     = 1000 // grants that somebody left, at a tick
 	askAtOnce   = 500
 	askPatience = 30 * time.Second
 )
 
 // Tick does what time brings: it asks the providers what their grants have relayed, and charges
-// it; says again which accounts are spent while they have open grants; and forgets sessions whose time is over.
+// it; says again which accounts are spent while they have open grants; closes grants that somebody left; and forgets
+// sessions whose time is over.
 // Several at once do no harm: what a provider says is a total, and is charged once. An error is about some of it;
 // the next tick tries again.
 func (l *Ledger) Tick(ctx context.Context) error {
@@ -29,7 +31,7 @@ func (l *Ledger) Tick(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("usage of %s: %w", name, err))
 		}
 	}
-	errs = append(errs, l.repeat(ctx))
+	errs = append(errs, l.repeat(ctx), l.closeLeft(ctx))
 	before := time.Now().Add(-l.books.Retain()).Unix()
 	if _, err := l.db.ExecContext(ctx, l.db.Rebind(oldSessions), before); err != nil {
 		errs = append(errs, fmt.Errorf("forget sessions: %w", err))
@@ -40,13 +42,14 @@ func (l *Ledger) Tick(ctx context.Context) error {
 // entry is a grant to ask about.
 type entry struct{ handle, session string }
 
-func (l *Ledger) entries(ctx context.Context, provider string) (list []entry, err error) {
-	rows, err := l.db.QueryContext(ctx, l.db.Rebind(listGrants), provider)
+// entries are those that a query finds.
+func (l *Ledger) entries(ctx context.Context, most int, query string, args ...any) (list []entry, err error) {
+	rows, err := l.db.QueryContext(ctx, l.db.Rebind(query), args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	for rows.Next() && len(list) < maxPoll {
+	for rows.Next() && len(list) < most {
 		var e entry
 		if err := rows.Scan(&e.handle, &e.session); err != nil {
 			return nil, err
@@ -58,7 +61,7 @@ func (l *Ledger) entries(ctx context.Context, provider string) (list []entry, er
 
 // poll asks one provider about its grants, and charges what is new.
 func (l *Ledger) poll(ctx context.Context, provider string, ask budget.UsageFunc) error {
-	list, err := l.entries(ctx, provider)
+	list, err := l.entries(ctx, maxPoll, listGrants, provider)
 	if err != nil {
 		return err
 	}
@@ -141,4 +144,27 @@ func (l *Ledger) repeat(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// closeLeft ends grants that are older than any credential: who was to close them has died. What they had leased
+// counts as spent. Their providers were asked once more, by this tick and in the hour before.
+func (l *Ledger) closeLeft(ctx context.Context) error {
+	list, err := l.entries(ctx, maxLeft, leftGrants, time.Now().Add(-l.life-maxClosing).Unix())
+	if err != nil {
+		return fmt.Errorf("list grants that were left: %w", err)
+	}
+	var errs []error
+	for _, e := range list {
+		errs = append(errs, l.visitPage(ctx, "close grant that was left", func(*visit) (string, error) { return e.session, nil }, func(v *visit) error {
+			return v.do(func(of *budget.Ledger) error {
+				of.CloseGrant(e.handle)
+				of.Finish(e.handle)
+				return nil
+			})
+		}))
+	}
+	if len(list) > 0 {
+		l.cfg.Logger.WarnContext(ctx, "grants were left open by processes that died", "grants", len(list))
+	}
+	return errors.Join(errs...)
 }

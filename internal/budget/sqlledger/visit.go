@@ -21,11 +21,12 @@ const (
 	deleteSession = "DELETE FROM budget_sessions WHERE id = ?"
 	countSessions = "SELECT COUNT(*) FROM budget_sessions"
 	readGrant     = "SELECT session_id FROM budget_grants WHERE id = ?"
-	insertGrant   = "INSERT INTO budget_grants (id, session_id, provider, polled_at, handle) VALUES (?, ?, ?, ?, ?)"
+	insertGrant   = "INSERT INTO budget_grants (id, session_id, provider, polled_at, handle, opened_at) VALUES (?, ?, ?, ?, ?, ?)"
 	deleteGrant   = "DELETE FROM budget_grants WHERE id = ?"
 	countGrants   = "SELECT COUNT(*) FROM budget_grants"
 	polledGrant   = "UPDATE budget_grants SET polled_at = ? WHERE id = ?"
 	listGrants    = "SELECT handle, session_id FROM budget_grants WHERE provider = ? ORDER BY polled_at"
+	leftGrants    = "SELECT handle, session_id FROM budget_grants WHERE opened_at < ? ORDER BY opened_at"
 	oldSessions   = "DELETE FROM budget_sessions WHERE idle_at > 0 AND idle_at < ?"
 )
 
@@ -167,7 +168,7 @@ func (v *visit) store() error {
 			delete(v.grants, g.ID)
 			continue
 		}
-		if _, err := v.exec(insertGrant, key(g.ID), v.session, g.Provider, now, g.ID); err != nil {
+		if _, err := v.exec(insertGrant, key(g.ID), v.session, g.Provider, now, g.ID, now); err != nil {
 			return err
 		}
 	}
