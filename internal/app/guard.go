@@ -102,7 +102,7 @@ func unblocked(by func() *guard.Guard, client func(*http.Request) netip.Addr, ne
 }
 
 // corsHeaders are what pages of other origins may send: those of our own pages and of SignalR clients.
-const corsHeaders = "authorization, content-type, x-requested-with, x-signalr-user-agent, " + signaling.WorkHeader
+const corsHeaders = "authorization, content-type, if-none-match, x-requested-with, x-signalr-user-agent, " + signaling.WorkHeader
 
 // corsAge is how long a browser remembers a preflight's answer.
 const corsAge = "7200"
@@ -127,7 +127,7 @@ func (a *App) origins(proxies httpx.Proxies, next http.Handler) http.Handler {
 		if listed {
 			h.Set("Access-Control-Allow-Origin", origin)
 			h.Set("Access-Control-Allow-Credentials", "true") // SignalR clients ask for it; there are no cookies
-			h.Set("Access-Control-Expose-Headers", "Retry-After")
+			h.Set("Access-Control-Expose-Headers", "ETag, Retry-After")
 		}
 		switch {
 		case r.Method == http.MethodOptions && listed:

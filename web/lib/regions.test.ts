@@ -58,6 +58,10 @@ test('a session is made where an answer comes first, or elsewhere', async () => 
   expect(await made()).toBe(eu.url);
   expect(await made((server) => (server === eu.url ? Promise.reject(gone()) : ask(server)))).toBe(na.url);
   expect(await askFirst([], ask)).toBe('');
+  const fetched = vi.fn();
+  vi.stubGlobal('fetch', fetched);
+  expect(await askFirst([eu], ask)).toBe(eu.url);
+  expect(fetched).not.toHaveBeenCalled(); // alone, it knows no regions, and would say so
 });
 
 /** A peer whose connections the test makes; `dead` are regions that don't answer it. */

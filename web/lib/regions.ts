@@ -58,7 +58,7 @@ async function inTurn<T>(regions: readonly Region[], ask: (server: string) => Pr
 
 /** Asks the region that answers first, or the others if that fails then; the page's own server if there are no regions. */
 export async function askFirst<T>(regions: readonly Region[], ask: (server: string) => Promise<T>): Promise<T> {
-  if (regions.length === 0) return ask('');
+  if (regions.length < 2) return ask(regions[0]?.url ?? '');
   const found = await Promise.any(
     regions.map(async (region) => {
       if (!(await answers(region))) throw new Error('no answer');

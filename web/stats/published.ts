@@ -40,9 +40,9 @@ export interface Published {
 /** The server keeps no statistics. */
 export class StatsOff extends Error {}
 
-/** Asks for the statistics; undefined if nothing has changed since `etag`. */
-export async function fetchStats(etag: string): Promise<{ etag: string; published: Published } | undefined> {
-  const response = await fetch('/api/stats', { headers: etag ? { 'If-None-Match': etag } : {}, cache: 'no-store' });
+/** Asks a server, or the page's own, for the statistics; undefined if nothing has changed since `etag`. */
+export async function fetchStats(etag: string, server = ''): Promise<{ etag: string; published: Published } | undefined> {
+  const response = await fetch(`${server}/api/stats`, { headers: etag ? { 'If-None-Match': etag } : {}, cache: 'no-store' });
   if (response.status === 304) return undefined;
   if (response.status === 404) throw new StatsOff();
   if (!response.ok) throw new Error(`the server answered ${response.status}`);
