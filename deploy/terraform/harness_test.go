@@ -236,6 +236,7 @@ func examples() []example {
 		{"two-region", "examples/two-region", with(serverless, map[string]any{"suffix": "tst"})},
 		{"container-apps", "examples/container-apps", with(map[string]any{
 			"suffix": "tstca", "image": "example.azurecr.io/causeway@sha256:" + strings.Repeat("ab", 32), "registry_server": "example.azurecr.io",
+			"registry_id": "/subscriptions/" + guid("103") + "/resourceGroups/rg-images/providers/Microsoft.ContainerRegistry/registries/example",
 		})},
 		{"delivery", "examples/delivery", map[string]any{
 			"suffix": "tst",
@@ -246,7 +247,9 @@ func examples() []example {
 				"sign":   "repo:example/causeway:environment:azure-sign",
 				"deploy": "repo:example/causeway:environment:azure-deploy",
 			},
-			"scopes":             map[string]string{"causeway": "/subscriptions/" + guid("9") + "/resourceGroups/rg-causewaytst"},
+			"scopes":             map[string]string{"causeway": "/subscriptions/" + guid("104") + "/resourceGroups/rg-causewaytst"},
+			"container_apps":     map[string]string{"causeway": "/subscriptions/" + guid("104") + "/resourceGroups/rg-causewaytstca/providers/Microsoft.App/containerApps/ca-causewaytstca"},
+			"registries":         map[string]string{"ours": "/subscriptions/" + guid("104") + "/resourceGroups/rg-images/providers/Microsoft.ContainerRegistry/registries/example"},
 			"agent_ip_addresses": []string{"203.0.113.9"},
 		}},
 	}

@@ -224,11 +224,14 @@ func providers() []object {
 // roles are Azure's, by name; a name that is not here does not exist.
 func roles() map[string]string {
 	return map[string]string{
-		"Contributor":                             "b24988ac-6180-42a0-ab88-20f7382dd24c",
-		"Key Vault Secrets Officer":               "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
-		"Key Vault Secrets User":                  "4633458b-17de-408a-b874-0445c86b69e6",
-		"Monitoring Metrics Publisher":            "3913510d-42f4-4e42-8a64-420c390055eb",
-		"Reader":                                  "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+		"AcrPull":                      "7f951dda-4ed3-4680-a7ca-43fe172d538d",
+		"AcrPush":                      "8311e382-0749-4cb8-b61a-304f252e45ec",
+		"Container Apps Contributor":   "358470bc-b998-42bd-ab17-a7e34c199c0f",
+		"Contributor":                  "b24988ac-6180-42a0-ab88-20f7382dd24c",
+		"Key Vault Secrets Officer":    "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
+		"Key Vault Secrets User":       "4633458b-17de-408a-b874-0445c86b69e6",
+		"Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
+		"Reader":                       "acdd72a7-3385-48ef-bd42-f606fba81ae7",
 		"Role Based Access Control Administrator": "f58310d9-a9f6-439a-9e8d-f62e7b41a168",
 		"SignalR Service Owner":                   "7e4f1700-ea5a-4f59-8f37-079cfe29dce3",
 		"Storage Blob Data Contributor":           "ba92f5b4-2d11-453d-a403-e96b0029c9fe",

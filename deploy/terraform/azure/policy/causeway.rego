@@ -193,6 +193,9 @@ cors_of(r) := [c | some s in r.values.site_config; some c in s.cors] if r.type =
 # Least rights. A typing error in a role's name shows at apply only.
 
 roles := {
+	"AcrPull",
+	"AcrPush",
+	"Container Apps Contributor",
 	"Contributor",
 	"Key Vault Secrets Officer",
 	"Key Vault Secrets User",

@@ -12,6 +12,7 @@ module "causeway" {
   location                     = var.location
   image                        = var.image
   registry_server              = var.registry_server
+  registry_id                  = var.registry_id
   app_settings                 = var.app_settings
   deployers                    = var.deployers
   planners                     = var.planners

@@ -101,6 +101,12 @@ variable "image" {
   description = "Container image of Causeway, by digest (name@sha256:…)."
 }
 
+variable "registry_id" {
+  type        = string
+  default     = null
+  description = "Resource id of an Azure registry whose images the app's identity is to be allowed to pull."
+}
+
 variable "registry_server" {
   type        = string
   default     = null

@@ -8,5 +8,7 @@ module "delivery" {
   issuer             = var.issuer
   subjects           = var.subjects
   scopes             = var.scopes
+  container_apps     = var.container_apps
+  registries         = var.registries
   agent_ip_addresses = var.agent_ip_addresses
 }

@@ -28,6 +28,18 @@ variable "scopes" {
   description = "The resource groups that the pipelines work on: a name of your choice = resource id."
 }
 
+variable "container_apps" {
+  type        = map(string)
+  default     = {}
+  description = "Container apps into which the pipelines put images: a name of your choice = resource id."
+}
+
+variable "registries" {
+  type        = map(string)
+  default     = {}
+  description = "Container registries to which the pipelines push: a name of your choice = resource id."
+}
+
 variable "agent_ip_addresses" {
   type        = list(string)
   description = "Public IPv4 addresses of the build agents."

@@ -17,7 +17,6 @@ locals {
     {
       CAUSEWAY_LISTEN        = ":8080"
       CAUSEWAY_TURN_LISTEN   = "off"
-      CAUSEWAY_DATA_DIR      = "/tmp"
       CAUSEWAY_LOG_FORMAT    = "json"
       CAUSEWAY_STATS         = "off" # a file in the container would go with it; give a database by app_settings
       CAUSEWAY_SIGNING_KEY   = "env:SIGNING_KEY"
@@ -117,6 +116,15 @@ resource "azurerm_container_app_environment" "this" {
   lifecycle {
     ignore_changes = [infrastructure_resource_group_name] # Azure names it
   }
+}
+
+resource "azurerm_role_assignment" "app_registry" {
+  count = var.registry_id == null ? 0 : 1
+
+  scope                = var.registry_id
+  role_definition_name = "AcrPull"
+  principal_id         = azurerm_user_assigned_identity.app.principal_id
+  principal_type       = "ServicePrincipal"
 }
 
 resource "azurerm_container_app" "this" {
@@ -222,6 +230,12 @@ resource "azurerm_container_app" "this" {
         port      = 8080
       }
     }
+  }
+
+  depends_on = [azurerm_role_assignment.app_registry]
+
+  lifecycle {
+    ignore_changes = [template[0].container[0].image] # the pipeline puts new ones there
   }
 }
 

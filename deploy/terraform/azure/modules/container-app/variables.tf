@@ -177,6 +177,17 @@ variable "image" {
   }
 }
 
+variable "registry_id" {
+  type        = string
+  default     = null
+  description = "Resource id of an Azure registry whose images the app's identity is to be allowed to pull (AcrPull). Null: it may already, or the image is public."
+
+  validation {
+    condition     = var.registry_id == null || can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.ContainerRegistry/registries/[^/]+$", var.registry_id))
+    error_message = "registry_id: the resource id of a container registry (az acr show --query id)."
+  }
+}
+
 variable "registry_server" {
   type        = string
   default     = null

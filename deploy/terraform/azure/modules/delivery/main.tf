@@ -5,7 +5,8 @@
 #   apply   changes the resource groups, gives only the roles below, and writes the vault's secrets
 #           (give its id to deployers)
 #   sign    signs releases, with a key that a person gives it the use of
-#   deploy  puts packages into the function apps, pages onto the static site, and nothing else
+#   deploy  puts packages into the function apps, pages onto the static site, images into registries and container
+#           apps, and nothing else
 #
 # None of them is a database administrator, or can make itself one: role assignments are held to
 # roles, and the database's administrators are a group in the directory, where they have no rights.
@@ -54,6 +55,8 @@ locals {
     { for name, scope in var.scopes : "plan reads ${name}" => { who = "plan", role = "Reader", scope = scope } },
     { for name, scope in var.scopes : "apply changes ${name}" => { who = "apply", role = "Contributor", scope = scope } },
     { for name, scope in var.scopes : "deploy to ${name}" => { who = "deploy", role = "Website Contributor", scope = scope } },
+    { for name, id in var.container_apps : "deploy to container app ${name}" => { who = "deploy", role = "Container Apps Contributor", scope = id } },
+    { for name, id in var.registries : "push to ${name}" => { who = "deploy", role = "AcrPush", scope = id } },
   )
 }
 

@@ -66,6 +66,30 @@ variable "scopes" {
   }
 }
 
+variable "container_apps" {
+  type        = map(string)
+  default     = {}
+  description = "Container apps into which images are put: a name of your choice = resource id."
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in values(var.container_apps) : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.App/containerApps/[^/]+$", id))])
+    error_message = "container_apps: resource ids of container apps."
+  }
+}
+
+variable "registries" {
+  type        = map(string)
+  default     = {}
+  description = "Container registries to which images are pushed: a name of your choice = resource id."
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in values(var.registries) : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.ContainerRegistry/registries/[^/]+$", id))])
+    error_message = "registries: resource ids of container registries."
+  }
+}
+
 variable "agent_ip_addresses" {
   type        = list(string)
   description = "Public IPv4 addresses of the build agents, which reach the state."
