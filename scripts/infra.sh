@@ -2,10 +2,10 @@
 # Tests of deploy/: the infrastructure code by OpenTofu and the real azurerm provider against a stand-in
 # for Azure, the pipelines, the static site. No account, no network: see docs/azure.md.
 #
-#   scripts/infra.sh tools       builds the tools, or finds them built; prints the folder they are in
+#   scripts/infra.sh tools NAME… builds tools (tofu, opa, …), or finds them built; prints the folder they are in
 #   scripts/infra.sh test        format, validation, mocked tests, lint, policy, plans, mutations, pipelines
 #   scripts/infra.sh test full   the same, and each example applied, planned again and destroyed
-#   scripts/infra.sh update      writes the golden files anew
+#   scripts/infra.sh update      writes the golden files anew, by applying every example
 #
 # The tools are kept in $XDG_CACHE_HOME/causeway/infra, by version. The tests run in a network namespace
 # of their own, where the stand-in has Azure's host names: as root, or where user namespaces are allowed.
@@ -29,6 +29,15 @@ platform=$(go env GOOS)_$(go env GOARCH)
 say() { echo "infra: $*" >&2; }
 die() { say "$@"; exit 1; }
 
+# What nobody debugs, and what runs for seconds: a third less work for the compiler.
+quick=(-trimpath '-gcflags=all=-l -dwarf=false')
+
+# timed COMMAND…: says what it took, by the clock and of the processors.
+timed() {
+  local TIMEFORMAT='infra: %0R s, %0U + %0S s of CPU'
+  time "$@"
+}
+
 # built FILE KEY: is FILE there, and of KEY?
 built() { [ -x "$1" ] && [ "$(cat "$1.key" 2>/dev/null)" = "$2" ]; }
 
@@ -41,34 +50,40 @@ module() {
     mkdir -p "$(dirname "$file")"
     rm -f "$file.key"
     file=$(realpath -m "$file")
-    (cd "$folder" && GOWORK=off go build -mod=readonly -trimpath -ldflags "-s -w ${5:-}" -o "$file.new" "$2")
+    (cd "$folder" && GOWORK=off timed go build -mod=readonly "${quick[@]}" -ldflags "-s -w ${5:-}" -o "$file.new" "$2")
     mv "$file.new" "$file" # who runs the old one goes on with it
     echo "$key" >"$file.key"
   fi
 }
 
-build_tools() {
+# tool NAME: builds what is started by this name.
+tool() {
   local t name package key
-  mkdir -p "$bin"
-  exec 8>"$cache/lock"
-  flock 8 # two at once would build twice
-  module tofu github.com/opentofu/opentofu/cmd/tofu "$bin/tofu" "$tofu_version" '-X github.com/opentofu/opentofu/version.dev=no'
+  if [ "$1" = tofu ]; then
+    module tofu github.com/opentofu/opentofu/cmd/tofu "$bin/tofu" "$tofu_version" '-X github.com/opentofu/opentofu/version.dev=no'
+    return
+  fi
+  for t in "${tools[@]}"; do
+    read -r name package <<<"$t"
+    [ "$1" = "$name" ] || continue
+    key="$package $(go env GOVERSION)"
+    if ! built "$bin/$name" "$key"; then
+      say "building $package (once)"
+      GOBIN=$bin GOWORK=off timed go install "${quick[@]}" -ldflags='-s -w' "$package"
+      echo "$key" >"$bin/$name.key"
+    fi
+    return
+  done
+  die "no tool is called $1"
+}
+
+providers() {
   local mirror=$cache/mirror/registry.opentofu.org/hashicorp
   module azurerm github.com/hashicorp/terraform-provider-azurerm \
     "$mirror/azurerm/$azurerm_version/$platform/terraform-provider-azurerm_v$azurerm_version" "$azurerm_version" \
     "-X github.com/hashicorp/terraform-provider-azurerm/version.ProviderVersion=$azurerm_version"
   module time github.com/hashicorp/terraform-provider-time \
     "$mirror/time/$time_version/$platform/terraform-provider-time_v$time_version" "$time_version"
-  for t in "${tools[@]}"; do
-    read -r name package <<<"$t"
-    key="$package $(go env GOVERSION)"
-    if ! built "$bin/$name" "$key"; then
-      say "building $package (once)"
-      GOBIN=$bin GOWORK=off GOFLAGS=-trimpath go install -ldflags='-s -w' "$package"
-      echo "$key" >"$bin/$name.key"
-    fi
-  done
-  flock -u 8
   # The mirror is asked under both names that the short source hashicorp/azurerm may stand for.
   mkdir -p "$cache/mirror/registry.terraform.io"
   ln -sfn ../registry.opentofu.org/hashicorp "$cache/mirror/registry.terraform.io/hashicorp"
@@ -82,7 +97,16 @@ provider_installation {
 EOF
 }
 
-# Static Web Apps' CLI is of npm, in a folder of its own: the front end needs none of it.
+# build WHAT…: functions of the above, with their arguments as one word, one after the other; nobody else builds meanwhile.
+build() {
+  mkdir -p "$bin"
+  (
+    flock 8
+    for what; do $what; done
+  ) 8>"$cache/lock"
+}
+
+# Static Web Apps' CLI and the parser of T-SQL are of npm, in a folder of its own: the front end needs none of it.
 npm_tools() {
   if [ deploy/site/node_modules/.ready -ot deploy/site/package-lock.json ]; then
     npm --prefix deploy/site ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
@@ -108,20 +132,29 @@ isolated() {
     ip link set lo up && mount --bind "$1" /etc/hosts && shift && exec "$@"' isolated "$hosts" "$@"
 }
 
-run_tests() { # run_tests [FULL] [UPDATE]
+run_tests() { # run_tests plan|full [TEST-FLAG…]
   local test=$cache/infra.test
   scripts/setup.sh infra
-  build_tools
-  npm_tools
+  # The provider takes the most, and its last part is one processor's.
+  npm_tools &
+  local npm=$!
+  build providers 'tool tofu' 'tool tflint' 'tool opa' 'tool actionlint' 'tool cyclonedx-gomod'
+  wait "$npm"
   go test -c -o "$test" ./deploy/terraform
   go test ./internal/armtest
-  isolated env "PATH=$bin:$PATH" "TF_CLI_CONFIG_FILE=$cache/tofurc" CAUSEWAY_TEST_INFRA="${1:-plan}" CAUSEWAY_UPDATE_GOLDEN="${2:-}" \
-    bash -c 'cd deploy/terraform && exec "$0" -test.v -test.parallel 6 -test.timeout 50m' "$test"
+  isolated env "PATH=$bin:$PATH" "TF_CLI_CONFIG_FILE=$cache/tofurc" CAUSEWAY_TEST_INFRA="$1" \
+    bash -c 'cd deploy/terraform && exec "$@"' in "$test" -test.v -test.parallel 6 -test.timeout 50m "${@:2}"
 }
 
 case ${1:-} in
-  tools) scripts/setup.sh infra && build_tools && npm_tools && echo "$bin" ;;
+  tools)
+    shift
+    [ $# -gt 0 ] || die 'which tools? tofu, tflint, opa, actionlint, cyclonedx-gomod'
+    scripts/setup.sh infra >&2
+    build "${@/#/tool }"
+    echo "$bin"
+    ;;
   test) run_tests "${2:-plan}" ;;
-  update) run_tests plan 1 ;;
+  update) CAUSEWAY_UPDATE_GOLDEN=1 run_tests full -test.run 'TestAzure/examples/.*(region|production|apps|delivery)$' ;;
   *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac
