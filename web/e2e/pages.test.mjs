@@ -1,6 +1,7 @@
 // What people see: from the first page to the last word, and everything that can come in between.
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
+import { axe } from './lib/axe.mjs';
 import { until } from './lib/conditions.mjs';
 import { post } from './lib/hubclient.mjs';
 import { gateWrites, nothingKept, pickedDigests, pickedSizes, stubPickers } from './lib/pickers.mjs';
@@ -265,6 +266,12 @@ scenario('the relay stops at the cap: both pages say that it is near, and then t
   await second.says(/What may be relayed is used up/);
   await sender.says(/What may be relayed is used up/);
   assert.equal(await second.id('done').count(), 0);
+  for (const { page } of [sender, second]) {
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme });
+      await axe(page);
+    }
+  }
 });
 
 scenario('what is too much for the relay is said at once, on both pages', async (scene) => {
