@@ -44,14 +44,25 @@ func booksOf(l *budget.Ledger, log *slog.Logger) *books {
 // open makes the account of a grant.
 func (b *books) open(id string, g control.Grant) error {
 	err := b.Open(id, budget.Chain{Session: g.Session, Member: g.Member, Daily: budget.Cap{Bytes: g.Day}}, g.Bytes)
-	if errors.Is(err, budget.ErrSpent) {
-		return fmt.Errorf("%w: %w", control.ErrSpent, err)
-	}
-	if err != nil {
+	if err = bookError(err); err != nil {
 		return err
 	}
 	b.deadlines.at(id, time.Now().Add(time.Duration(g.Most)*time.Millisecond+settleIn))
 	return nil
+}
+
+// declare adds to what a grant is for.
+func (b *books) declare(id string, bytes int64) error { return bookError(b.Declare(id, bytes)) }
+
+// bookError makes a budget's refusal known to package control.
+func bookError(err error) error {
+	switch {
+	case errors.Is(err, budget.ErrShort):
+		return fmt.Errorf("%w: %w", control.ErrShort, err)
+	case errors.Is(err, budget.ErrSpent):
+		return fmt.Errorf("%w: %w", control.ErrSpent, err)
+	}
+	return err
 }
 
 // end closes an account when the relay has settled.

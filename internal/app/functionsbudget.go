@@ -16,6 +16,7 @@ import (
 type accounts interface {
 	Open(ctx context.Context, grantID string, c budget.Chain, declared int64) error
 	Admits(ctx context.Context, c budget.Chain, declared int64) error
+	Declare(ctx context.Context, grantID string, declared int64) error
 	CloseGrant(ctx context.Context, grantID string) error
 	// Tick does what time brings; a timer calls it each minute, at one of the instances.
 	Tick(ctx context.Context) error
@@ -39,6 +40,11 @@ func (a ownAccounts) Open(_ context.Context, grantID string, c budget.Chain, dec
 // Admits implements accounts.
 func (a ownAccounts) Admits(_ context.Context, c budget.Chain, declared int64) error {
 	return a.Ledger.Admits(c, declared)
+}
+
+// Declare implements accounts.
+func (a ownAccounts) Declare(_ context.Context, grantID string, declared int64) error {
+	return a.Ledger.Declare(grantID, declared)
 }
 
 // CloseGrant implements accounts.

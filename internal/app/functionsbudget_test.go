@@ -88,12 +88,20 @@ type asker struct {
 	host, guest *realtimetest.Client
 	session     string
 	peer        string // of host
+	guestPeer   string
 }
 
 // ask has the guest ask for a relay with the host.
 func (a *asker) ask(t *testing.T) error {
 	t.Helper()
 	_, err := a.guest.Invoke(t.Context(), "relay", map[string]any{"to": a.peer, "link": 1, "bytes": 0})
+	return err
+}
+
+// askFor has the host ask, who knows how much is to be transferred.
+func (a *asker) askFor(t *testing.T, bytes int64) error {
+	t.Helper()
+	_, err := a.host.Invoke(t.Context(), "relay", map[string]any{"to": a.guestPeer, "link": 1, "bytes": bytes})
 	return err
 }
 
@@ -108,7 +116,7 @@ func pairOf(t *testing.T, base string) (p *asker) {
 	if status := call(t, base+"/api/sessions/join", "", map[string]string{"invite": h.Invite}, &g); status != 200 {
 		t.Fatal(status)
 	}
-	p.host, p.guest, p.session, p.peer = connect(t, base, h.Grant), connect(t, base, g.Grant), h.Session, h.Peer
+	p.host, p.guest, p.session, p.peer, p.guestPeer = connect(t, base, h.Grant), connect(t, base, g.Grant), h.Session, h.Peer, g.Peer
 	return p
 }
 

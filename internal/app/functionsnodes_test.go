@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -56,6 +57,47 @@ func TestNodesTellFunctions(t *testing.T) {
 	}
 	if err := other.ask(t); err != nil {
 		t.Errorf("another session: %v", err)
+	}
+}
+
+// What is too much for a budget is refused at once, to both, whoever asks first; a node's, and one of our own for bought relays.
+func TestFunctionsRefuseTooMuch(t *testing.T) {
+	for name, change := range map[string]func(*config.Config){
+		"node": func(c *config.Config) {
+			t.Setenv("TEST_SIGNING", base64.StdEncoding.EncodeToString([]byte(nodeSigning)))
+			c.RelayNode = []config.RelayNode{{Name: "n", URL: startNode(t, nil).ControlURLs()[0]}}
+		},
+		"bought": func(c *config.Config) { c.SessionBudget = 1_000_000 },
+		"bought, database": func(c *config.Config) {
+			c.SessionBudget, c.State = 1_000_000, "sqlite:"+filepath.Join(t.TempDir(), "state.db")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base, _ := startFunctions(t, change)
+			defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+			short := func(who string, err error) {
+				t.Helper()
+				if err == nil || !strings.Contains(err.Error(), "relay_short") {
+					t.Errorf("%s: %v", who, err)
+				}
+			}
+			first := pairOf(t, base)
+			short("the host, first", first.askFor(t, 2_000_000))
+			short("then the guest", first.ask(t))
+			second := pairOf(t, base)
+			if err := second.ask(t); err != nil {
+				t.Errorf("a guest, who knows no size: %v", err)
+			}
+			short("then the host", second.askFor(t, 2_000_000))
+			short("then the guest again", second.ask(t))
+			third := pairOf(t, base)
+			if err := third.ask(t); err != nil {
+				t.Error(err)
+			}
+			if err := third.askFor(t, 500_000); err != nil {
+				t.Errorf("what fits: %v", err)
+			}
+		})
 	}
 }
 

@@ -68,7 +68,7 @@ func (f *Functions) build(ctx context.Context) error {
 		return err
 	}
 	p.keeper, err = shared.New(shared.Config{
-		Relay: f.relays, Store: f.store, Directory: chatDirectory{directory{p.client}, p.chat},
+		Relay: f.relays, Declare: f.relays.Declare, Store: f.store, Directory: chatDirectory{directory{p.client}, p.chat},
 		Grace: f.cfg.RelayGrace, Life: f.credentialLife(),
 		Logger: f.log.With("part", "grants"),
 	})

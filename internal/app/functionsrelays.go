@@ -53,7 +53,7 @@ func (r *boughtRelays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]g
 	requests := requestsFor(pair, r.region)
 	minted, err := issuer.MintAll(ctx, requests)
 	if errors.Is(err, ice.ErrRefused) {
-		return made, fmt.Errorf("%w: %w", grant.ErrSpent, err)
+		return made, fmt.Errorf("%w: %w", grant.ErrSpent, shortAt(err))
 	}
 	if err != nil {
 		return made, err
@@ -73,6 +73,22 @@ func (r *boughtRelays) Mint(ctx context.Context, pair [2]grant.Order) (made [2]g
 		}
 	}
 	return made, nil
+}
+
+// Declare is shared.Config's.
+func (r *boughtRelays) Declare(ctx context.Context, handle string, bytes int64) error {
+	if n, id := r.node(handle); n != nil {
+		return shortAt(n.Declare(ctx, id, bytes))
+	}
+	return refusal(r.ledger.Declare(ctx, handle, bytes))
+}
+
+// shortAt makes the budget of a node that is too small known to package grant.
+func shortAt(err error) error {
+	if errors.Is(err, control.ErrShort) {
+		return fmt.Errorf("%w: %w", grant.ErrShort, err)
+	}
+	return err
 }
 
 // Revoke implements grant.Relay.

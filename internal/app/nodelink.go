@@ -130,7 +130,7 @@ func (n *Node) openControl() (err error) {
 	}
 	c := control.APIConfig{Key: l.key, Relay: n.relay, Status: l.status, Logger: n.log.With("part", "control"), Registerer: n.ops.Registry}
 	if l.books != nil {
-		c.Open, c.Close = l.books.open, l.books.end
+		c.Open, c.Close, c.Declare = l.books.open, l.books.end, l.books.declare
 	}
 	l.api, err = control.NewAPI(c)
 	return err

@@ -119,6 +119,11 @@ func (l *Ledger) Open(ctx context.Context, grantID string, c budget.Chain, decla
 	})
 }
 
+// Declare is budget.Ledger.Declare.
+func (l *Ledger) Declare(ctx context.Context, grantID string, declared int64) error {
+	return l.visitGrant(ctx, "declare", grantID, func(of *budget.Ledger) error { return of.Declare(grantID, declared) })
+}
+
 // Admits is budget.Ledger.Admits.
 func (l *Ledger) Admits(ctx context.Context, c budget.Chain, declared int64) error {
 	return l.visit(ctx, "admit", c.Session, func(v *visit) error {

@@ -29,9 +29,16 @@ func (k *Keeper) Pair(ctx context.Context, a, b grant.Member, need grant.Need) (
 			return k.make(ctx, wanted, [2]grant.Member{a, b}, need)
 		}
 		switch {
+		case now.Before(there.Short):
+			return nil, nil, grant.ErrShort
+		case there.Minted && need.Bytes > there.Bytes && k.cfg.Declare != nil:
+			if err := k.declare(ctx, *there, need.Bytes); err != nil {
+				return nil, nil, err
+			}
+			continue
 		case there.Minted && now.Before(there.NotAfter.Add(-k.cfg.Life/2)) && k.lives(ctx, now, *there):
 			return there.of(a.Peer)
-		case there.Minted || now.Sub(there.Made) > mintPatience:
+		case there.Minted || !there.Short.IsZero() || now.Sub(there.Made) > mintPatience:
 			if err := k.end(ctx, []Pair{*there}); err != nil {
 				return nil, nil, err
 			}
@@ -43,6 +50,30 @@ func (k *Keeper) Pair(ctx context.Context, a, b grant.Member, need grant.Need) (
 			return nil, nil, ctx.Err()
 		}
 	}
+}
+
+// declare says the size of what p is for, which the one who asked first did not know. If it does not fit, the pair's
+// credentials end, and it is refused for a while.
+func (k *Keeper) declare(ctx context.Context, p Pair, bytes int64) (err error) {
+	for _, c := range p.Credentials {
+		if err = k.cfg.Declare(ctx, c.Handle, bytes); err != nil {
+			break
+		}
+	}
+	p.Bytes = bytes
+	if !errors.Is(err, grant.ErrShort) {
+		_, failed := k.cfg.Store.Update(ctx, p)
+		return errors.Join(err, failed)
+	}
+	return errors.Join(err, k.short(ctx, p))
+}
+
+// short refuses a pair for a while, and takes back what it has.
+func (k *Keeper) short(ctx context.Context, p Pair) error {
+	had := p.Credentials
+	p.Credentials, p.Minted, p.Short = [2]grant.Credential{}, false, time.Now().Add(shortFor)
+	_, err := k.cfg.Store.Update(context.WithoutCancel(ctx), p)
+	return errors.Join(err, k.revoke(ctx, had))
 }
 
 // lives asks the relay whether it still has a pair, of which nobody tells us. If it doesn't answer, it is taken to.
@@ -104,7 +135,7 @@ func (k *Keeper) make(ctx context.Context, p Pair, members [2]grant.Member, need
 			return nil, nil, err
 		}
 	}
-	p.Made, p.NotAfter, p.Seen = now, now.Add(k.cfg.Life), now
+	p.Made, p.NotAfter, p.Seen, p.Bytes = now, now.Add(k.cfg.Life), now, need.Bytes
 	there, mine, err := k.cfg.Store.Claim(ctx, p)
 	if err != nil {
 		return nil, nil, err
@@ -160,6 +191,9 @@ func (k *Keeper) mint(ctx context.Context, p Pair, members [2]grant.Member, need
 		if there, err = k.cfg.Store.Update(ctx, p); err == nil && !there { // a member left meanwhile
 			err = grant.ErrAbsent
 		}
+	}
+	if errors.Is(err, grant.ErrShort) {
+		return nil, nil, errors.Join(err, k.short(ctx, p))
 	}
 	if err != nil {
 		undo := context.WithoutCancel(ctx)

@@ -44,6 +44,8 @@ type Pair struct {
 	// Lost is since when one of them is away, as ticks saw it; zero: both are there.
 	Lost   time.Time
 	Minted bool
+	Bytes  int64     // what it is for, as far as is known
+	Short  time.Time // until when it is refused, as that is more than there is
 	// Credentials are in the order of Members.
 	Credentials [2]grant.Credential
 	Seen        time.Time // when a tick looked at it last
@@ -87,6 +89,9 @@ type Config struct {
 	Relay     grant.Relay
 	Store     Store
 	Directory Directory
+	// Declare is that of grant.Config: it is told the size of what a credential is for, when that was not known at
+	// its Mint; nil: nobody is.
+	Declare func(ctx context.Context, handle string, bytes int64) error
 	// Grace is how long a member may be without a connection; 20 s by default.
 	Grace time.Duration
 	// Life is how long a credential is good at most; 12 h by default.
@@ -104,6 +109,9 @@ const (
 	relayPatience = 10 * time.Second
 	mintPatience  = 30 * time.Second // after which who began to mint has died
 	mintPoll      = 150 * time.Millisecond
+	// shortFor is how long a pair is refused after what it declared did not fit: the other member, which does not know
+	// the size, asks as well, and would get what this one can't have.
+	shortFor = time.Minute
 )
 
 var errFull = errors.New("shared grants: too many pairs")

@@ -53,7 +53,7 @@ func (k *Keeper) visit(ctx context.Context, p Pair) error {
 	case p.Lost.IsZero():
 		p.Lost = now
 	}
-	over := !now.Before(p.NotAfter) || !p.Lost.IsZero() && now.Sub(p.Lost) >= k.cfg.Grace || !p.Minted && now.Sub(p.Made) > mintPatience
+	over := !now.Before(p.NotAfter) || !p.Lost.IsZero() && now.Sub(p.Lost) >= k.cfg.Grace || !p.Minted && now.Sub(p.Made) > mintPatience && !now.Before(p.Short)
 	if over {
 		return k.end(ctx, []Pair{p})
 	}

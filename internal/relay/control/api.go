@@ -19,6 +19,7 @@ import (
 const (
 	codeUnknown = "unknown_grant"
 	codeSpent   = "spent"
+	codeShort   = "short"
 	codeAway    = "away"
 	codeDenied  = "bad_token"
 	codeBusy    = "busy"
@@ -43,6 +44,8 @@ type APIConfig struct {
 	// end. nil: the control plane has them.
 	Open  func(id string, g Grant) error
 	Close func(id string)
+	// Declare adds to what a grant is for, in such a node; ErrShort (wrapped) if that is not there.
+	Declare func(id string, bytes int64) error
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
@@ -115,6 +118,9 @@ func away(err error) error {
 
 // putError says why there is no grant. All but a spent budget may be otherwise at another node.
 func putError(err error) error {
+	if errors.Is(err, ErrShort) {
+		return &httpx.Error{Status: http.StatusConflict, Code: codeShort, Message: "The budget is less than what was declared.", Err: err}
+	}
 	if errors.Is(err, grants.ErrSpent) || errors.Is(err, ErrSpent) {
 		return &httpx.Error{Status: http.StatusConflict, Code: codeSpent, Message: "The budget is spent.", Err: err}
 	}
@@ -141,6 +147,12 @@ func (a *API) change(w http.ResponseWriter, r *http.Request, _ string) error {
 	var answer Changed
 	now := time.Now()
 	for _, one := range c.Renew {
+		if one.Bytes > 0 && a.cfg.Declare != nil && errors.Is(a.cfg.Declare(one.ID, one.Bytes), ErrShort) {
+			answer.Short = append(answer.Short, one.ID)
+		}
+		if one.Bytes > 0 && one.Live == 0 {
+			continue
+		}
 		live, ok := milliseconds(one.Live)
 		if !ok || len(one.ICE) > maxICE || a.cfg.Relay.Renew(one.ID, now.Add(live), auths(one.ICE)) != nil {
 			answer.Gone = append(answer.Gone, one.ID)
@@ -210,7 +222,7 @@ func resultOf(err error) string {
 		return "unreachable"
 	}
 	switch code {
-	case codeSpent:
+	case codeSpent, codeShort:
 		return "spent"
 	case codeUnknown:
 		return "unknown"

@@ -77,6 +77,8 @@ func (r *refused) Unwrap() error {
 		return ErrUnknown
 	case codeSpent:
 		return ErrSpent
+	case codeShort:
+		return ErrShort
 	case codeAway:
 		return ErrAway
 	case codeDenied:
@@ -168,6 +170,21 @@ func (c *Client) Change(ctx context.Context, changes Changes) (gone []string, er
 		return nil, fmt.Errorf("change grants at node %s: %w", c.key.name, err)
 	}
 	return a.Gone, nil
+}
+
+// Declare says what a grant is for, when that was not known as it was put; ErrShort (wrapped) if that is not there. Only
+// nodes that keep their own books ask.
+func (c *Client) Declare(ctx context.Context, id string, bytes int64) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var a Changed
+	if err := c.call(ctx, http.MethodPost, "grants", Changes{Renew: []Renewal{{ID: id, Bytes: bytes}}}, &a); err != nil {
+		return fmt.Errorf("declare at node %s: %w", c.key.name, err)
+	}
+	if len(a.Short) > 0 {
+		return fmt.Errorf("declare at node %s: %w", c.key.name, ErrShort)
+	}
+	return nil
 }
 
 // Delete ends a grant, with its data path. One that is gone is no error.

@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -100,6 +101,9 @@ type Renewal struct {
 	ID   string `json:"id"`
 	Live int64  `json:"live_ms"`
 	ICE  []ICE  `json:"ice,omitempty"` // empty: as before
+	// Bytes are what is going to be transferred, for a node that keeps its own books; 0: as before. With it,
+	// Live may be 0: as before.
+	Bytes int64 `json:"bytes,omitempty"`
 }
 
 // maxChanges in one request, of each kind.
@@ -107,7 +111,8 @@ const maxChanges = 2000
 
 // Changed is the answer to Changes: which grants that were to be renewed are not there.
 type Changed struct {
-	Gone []string `json:"gone,omitempty"`
+	Gone  []string `json:"gone,omitempty"`
+	Short []string `json:"short,omitempty"` // there is less for these than what was declared
 }
 
 // Status is what a node says of itself.
@@ -162,6 +167,8 @@ var (
 	ErrUnknown = errors.New("no such grant")
 	// ErrSpent: a budget is.
 	ErrSpent = errors.New("the budget is spent")
+	// ErrShort: less of it is left than was declared. It is an ErrSpent as well.
+	ErrShort = fmt.Errorf("%w: less is left than was declared", ErrSpent)
 	// ErrAway: the node takes no grants: it drains, is full, or has lost its control plane.
 	ErrAway = errors.New("the node takes no grants")
 	// ErrDenied: the token is not known there.
