@@ -254,7 +254,8 @@ export class Link implements Wire {
     const ice = this.#pc.iceConnectionState;
     // ICE found a path, but the peer at its end has another certificate than the description says.
     const dtls = ice === 'connected' || ice === 'completed' || (ice !== 'failed' && this.#pc.sctp?.transport.state === 'failed');
-    if (dtls || this.phase === 'verifying') this.close('unverified');
+    if (dtls) this.#forgery();
+    else if (this.phase === 'verifying') this.close('unverified');
     // Browsers fail as soon as all they know has failed; a relay may be on its way, and ICE is restarted with it.
     else this.#relay.want(0);
   }
