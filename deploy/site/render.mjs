@@ -34,7 +34,7 @@ export function rules(config, regions) {
   const policy = config.globalHeaders['Content-Security-Policy'];
   const hosts = new Set();
   for (const { api, signalr } of regions) {
-    hosts.add(api).add(signalr).add(signalr.replace(/^https:/, 'wss:'));
+    hosts.add(api).add(signalr).add(signalr.replace(/^http/, 'ws'));
   }
   const own = "connect-src 'self'";
   if (policy.split(own).length !== 2) throw new Refusal('the content security policy has no connect-src to add to');
@@ -61,6 +61,7 @@ async function main() {
   await cp(values.dist, out, { recursive: true });
   await rm(join(out, '.gitignore'), { force: true });
   await rm(join(out, '.vite'), { recursive: true, force: true });
+  await rm(join(out, 'admin.html'), { force: true }); // it is served with the API of a node that has one
   const json = (value) => `${JSON.stringify(value, null, 2)}\n`;
   await writeFile(join(out, 'staticwebapp.config.json'), json(regions.length > 0 ? rules(config, regions) : config));
   if (regions.length > 0) await writeFile(join(out, 'regions.json'), json({ regions: regions.map(({ name, api }) => ({ name, url: api })) }));

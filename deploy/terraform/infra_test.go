@@ -94,7 +94,7 @@ func TestAzure(t *testing.T) {
 	})
 }
 
-// testExample plans an example. The single region is applied as well, for the bodies that Azure would
+// testExample plans an example. The single region and the two are applied as well, for the bodies that Azure would
 // receive; all are when the tests are full. What is applied is planned again, which must find nothing to
 // do, and destroyed, which must leave nothing.
 func testExample(t *testing.T, a *azure, e example) {
@@ -111,7 +111,7 @@ func testExample(t *testing.T, a *azure, e example) {
 	if bytes.Contains(plan, []byte(meteredKey)) {
 		t.Error("the key is in the plan")
 	}
-	if !full() && e.name != "single-region" {
+	if !full() && e.name != "single-region" && e.name != "two-region" {
 		return
 	}
 	must(t, root, a.env(), "tofu", append(append([]string{"apply", "-parallelism=30"}, e.key()...), "set-up.plan")...)
@@ -120,6 +120,9 @@ func testExample(t *testing.T, a *azure, e example) {
 	checkSettings(t, bodies)
 	noSecretIn(t, filepath.Join(root, "terraform.tfstate"))
 	checkVaults(t, a, e)
+	if e.vars["upstream_audience"] != nil {
+		checkPages(t, a, e, root)
+	}
 	if !full() {
 		return
 	}

@@ -29,6 +29,7 @@ func mutations() []mutation {
 		signalr   = "main.signalr.tf"
 		functions = "main.functions.tf"
 		size      = "variables.size.tf"
+		twoRegion = "examples/two-region/main.tf"
 	)
 	return []mutation{
 		{"unknown attribute", signalr, `service_mode  `, `service_modus  `, byValidate, "service_modus"},
@@ -46,6 +47,8 @@ func mutations() []mutation {
 		{"retention at plan", "examples/single-region/main.tf", "always_ready        = 0\n      log_retention_days  = 30", "always_ready        = 0\n      log_retention_days  = 3", byPlan, "retention_in_days"},
 		{"plan's SKU", functions, `sku_name            = "FC1"`, `sku_name            = "Q1"`, byPlan, "sku_name"},
 		{"always ready", "examples/single-region/main.tf", "always_ready        = 0\n", "always_ready        = 5000\n", byPlan, "always_ready"},
+		{"a region that the list lacks", twoRegion, "regions       = local.regions\n", "regions       = slice(local.regions, 0, 1)\n", byPlan, "which of regions this deployment is"},
+		{"a region that is elsewhere", twoRegion, `url  = "https://func-causeway$`, `url  = "https://fun-causeway$`, byPlan, "is not where this function app is"},
 
 		{"upstream in Default mode", signalr, `"Serverless"`, `"Default"`, byPolicy, "unless the mode is Serverless"},
 		{"memory", size, `default     = 512`, `default     = 777`, byPolicy, "512, 2048 or 4096"},
@@ -62,12 +65,17 @@ func testMutations(t *testing.T, a *azure) {
 	// Initialised once; a copy of what that makes serves each mutation.
 	base := copyTree(t, "azure")
 	initialized(t, base, ".")
-	e := findExample(t, "single-region")
-	initialized(t, base, e.dir)
+	one, two := findExample(t, "single-region"), findExample(t, "two-region")
+	initialized(t, base, one.dir)
+	initialized(t, base, two.dir)
 	for _, m := range mutations() {
 		t.Run(m.name, func(t *testing.T) {
 			tree := copyTree(t, base)
 			m.apply(t, tree)
+			e := one
+			if strings.HasPrefix(m.file, two.dir) {
+				e = two
+			}
 			var out string
 			var err error
 			switch m.by {

@@ -30,7 +30,7 @@ func testPolicy(t *testing.T, a *azure) {
 		{"", app, "webdeploy_publish_basic_authentication_enabled", true, "publishing by password"},
 		{"", app, "storage_authentication_type", "StorageAccountConnectionString", "storage by a key"},
 		{"", app, "app_settings", map[string]string{}, "AzureWebJobsStorage"},
-		{"", app, "site_config.0.cors.0.allowed_origins", []string{"*"}, "any origin"},
+		{"", app, "site_config.0.cors", []any{map[string]any{"allowed_origins": []string{"*"}}}, "any origin"},
 		{"", signalr, "service_mode", "Default", "unless the mode is Serverless"},
 		{"", signalr, "sku.0", map[string]any{"name": "Premium_P2", "capacity": 1}, "100 to 1000"},
 		{"", signalr, "sku.0", map[string]any{"name": "Free_F1", "capacity": 2}, "one unit"},

@@ -44,10 +44,8 @@ resource "azurerm_function_app_flex_consumption" "this" {
     remote_debugging_enabled               = false
     vnet_route_all_enabled                 = false
 
-    cors {
-      allowed_origins     = local.site_origins
-      support_credentials = true
-    }
+    # No cors here: the app has its own (CAUSEWAY_API_ORIGIN), which lets pages read Retry-After, too, and
+    # the platform's would take its place.
   }
 
   dynamic "always_ready" {
@@ -96,6 +94,11 @@ locals {
     },
     length(local.site_origins) == 0 ? {} : {
       CAUSEWAY_PUBLIC_URL = local.site_origins[0]
+      CAUSEWAY_API_ORIGIN = join(",", local.site_origins)
+    },
+    var.region == null ? {} : {
+      CAUSEWAY_REGION  = var.region
+      CAUSEWAY_REGIONS = join(",", [for r in var.regions : "${r.name}=${r.url}"])
     },
   )
 }

@@ -33,6 +33,13 @@ locals {
   }
   size = local.sizes[var.environment]
 
+  # In the order of var.regions, which is the order of each session's alternatives. A region's host name is known
+  # before it is there, and has to be: each wants to know all.
+  regions = [for r in var.regions : {
+    name = r.name
+    url  = "https://func-causeway${var.suffix}${r.name}.azurewebsites.net"
+  }]
+
   # One key for all, made at random when it is written, and kept nowhere but in the vaults.
   signing_key = base64sha256("${uuid()}${uuid()}")
 }
@@ -58,12 +65,14 @@ resource "azurerm_static_web_app" "site" {
 
 module "region" {
   source   = "../.."
-  for_each = var.regions
+  for_each = { for r in var.regions : r.name => r }
 
   resourcegroup = var.resourcegroup
   suffix        = "${var.suffix}${each.key}"
   location      = each.value.location
   address_space = each.value.address_space
+  region        = each.key
+  regions       = local.regions
 
   database_administrators       = var.database_administrators
   deployers                     = var.deployers

@@ -4,7 +4,7 @@ output "resource_group_names" {
 }
 
 output "key_vault_id" {
-  value       = values(module.region)[0].key_vault_id
+  value       = module.region[var.regions[0].name].key_vault_id
   description = "What azure_key_vault_id wants for updates: the first region's vault."
 }
 
@@ -34,10 +34,10 @@ output "bootstrap_sql" {
 }
 
 output "regions" {
-  value = [for name, r in module.region : {
-    name    = name
-    api     = r.function_app_url
-    signalr = r.signalr_url
+  value = [for r in var.regions : {
+    name    = r.name
+    api     = module.region[r.name].function_app_url
+    signalr = module.region[r.name].signalr_url
   }]
-  description = "The regions, for the pages' list (deploy/site/render.mjs)."
+  description = "The regions in their order, for the pages' list (deploy/site/render.mjs)."
 }

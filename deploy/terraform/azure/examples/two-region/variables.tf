@@ -133,19 +133,20 @@ variable "budget_contacts" {
 }
 
 variable "regions" {
-  type = map(object({
+  type = list(object({
+    name          = string
     location      = string
     address_space = string
   }))
-  default = {
-    eu = { location = "westeurope", address_space = "10.20.0.0/24" }
-    us = { location = "eastus2", address_space = "10.20.1.0/24" }
-  }
-  description = "The regions: a short name, which goes into the names of resources, and where it is. The first by name is asked first by clients that measured nothing."
+  default = [
+    { name = "eu", location = "westeurope", address_space = "10.20.0.0/24" },
+    { name = "us", location = "eastus2", address_space = "10.20.1.0/24" },
+  ]
+  description = "The regions: a short name, which goes into the names of resources, and where it is. Their order is that of the alternatives: who loses a session's home goes on to the next, after the last to the first. New ones go to the end; none may be taken out or moved while links are out that begin there."
   nullable    = false
 
   validation {
-    condition     = length(var.regions) >= 2 && alltrue([for r in keys(var.regions) : can(regex("^[a-z]{2,3}$", r))])
-    error_message = "regions: at least two, with names of two or three letters."
+    condition     = length(var.regions) >= 2 && alltrue([for r in var.regions : can(regex("^[a-z]{2,3}$", r.name))]) && length(distinct(var.regions[*].name)) == length(var.regions)
+    error_message = "regions: at least two, with different names of two or three letters."
   }
 }

@@ -173,8 +173,18 @@ run "app_settings" {
   }
 
   assert {
-    condition     = one(azurerm_function_app_flex_consumption.this.site_config[0].cors[0].allowed_origins) == "https://nice-sea-0123.azurestaticapps.net"
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["CAUSEWAY_API_ORIGIN"] == "https://nice-sea-0123.azurestaticapps.net"
     error_message = "Only the static site may call."
+  }
+
+  assert {
+    condition     = length(azurerm_function_app_flex_consumption.this.site_config[0].cors) == 0
+    error_message = "The platform's CORS would take the place of the app's own."
+  }
+
+  assert {
+    condition     = !can(azurerm_function_app_flex_consumption.this.app_settings["CAUSEWAY_REGION"]) && !can(azurerm_function_app_flex_consumption.this.app_settings["CAUSEWAY_REGIONS"])
+    error_message = "A deployment that is alone has no regions."
   }
 }
 
@@ -226,5 +236,25 @@ run "premium_scales" {
   assert {
     condition     = azurerm_monitor_autoscale_setting.signalr[0].profile[0].capacity[0].maximum == 20 && azurerm_monitor_autoscale_setting.signalr[0].profile[0].capacity[0].minimum == 2
     error_message = "SignalR scales between its units and the maximum."
+  }
+}
+
+run "regions" {
+  variables {
+    region = "us"
+    regions = [
+      { name = "us", url = "https://func-causewaytst.azurewebsites.net" },
+      { name = "eu", url = "https://func-causewaytsteu.azurewebsites.net" },
+    ]
+  }
+
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["CAUSEWAY_REGION"] == "us"
+    error_message = "A region knows which it is."
+  }
+
+  assert {
+    condition     = azurerm_function_app_flex_consumption.this.app_settings["CAUSEWAY_REGIONS"] == "us=https://func-causewaytst.azurewebsites.net,eu=https://func-causewaytsteu.azurewebsites.net"
+    error_message = "The list is as given, in its order."
   }
 }

@@ -235,3 +235,63 @@ run "origin_with_path" {
 
   expect_failures = [var.site_origins]
 }
+
+run "region_that_is_not_listed" {
+  command = plan
+
+  variables {
+    region  = "us"
+    regions = [{ name = "eu", url = "https://func-causewaytsteu.azurewebsites.net" }]
+  }
+
+  expect_failures = [var.region]
+}
+
+run "regions_without_a_region" {
+  command = plan
+
+  variables {
+    regions = [{ name = "eu", url = "https://func-causewaytst.azurewebsites.net" }]
+  }
+
+  expect_failures = [var.region]
+}
+
+run "region_elsewhere" {
+  command = plan
+
+  variables {
+    region  = "eu"
+    regions = [{ name = "eu", url = "https://func-another.azurewebsites.net" }]
+  }
+
+  expect_failures = [var.region]
+}
+
+run "region_twice" {
+  command = plan
+
+  variables {
+    region = "eu"
+    regions = [
+      { name = "eu", url = "https://func-causewaytst.azurewebsites.net" },
+      { name = "us", url = "https://func-causewaytst.azurewebsites.net" },
+    ]
+  }
+
+  expect_failures = [var.regions]
+}
+
+run "region_with_a_path" {
+  command = plan
+
+  variables {
+    region = "eu"
+    regions = [
+      { name = "eu", url = "https://func-causewaytst.azurewebsites.net" },
+      { name = "us", url = "https://example.org/api" },
+    ]
+  }
+
+  expect_failures = [var.regions]
+}
