@@ -29,8 +29,11 @@ scenario('three members in two kinds of browsers talk over data channels, see ea
   assert.deepEqual(await carol.texts(), ['I am'], 'who comes late sees what is said from then on');
   await carol.delivery('delivered');
   await ada.peer.says(/3 are here/);
-  await counted(server, 'causeway_stats_reports_total{outcome="worked"}', 3);
-  await counted(server, 'causeway_stats_paths_total{path="direct"}', 3);
+  if (process.env.CAUSEWAY_E2E_SHAPE !== 'functions') {
+    // Functions have no /metrics; what they keep of reports is tested in Go.
+    await counted(server, 'causeway_stats_reports_total{outcome="worked"}', 3);
+    await counted(server, 'causeway_stats_paths_total{path="direct"}', 3);
+  }
 
   const file = await scene.file('plan of the causeway.bin', 300_000);
   await a.id('files').setInputFiles([file.path]);
