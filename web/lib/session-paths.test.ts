@@ -241,14 +241,19 @@ test('a certificate that is not the one of the description ends the link, though
   expect(g.stage).toBe('unverified');
 });
 
-test('when a relay goes away, the host restarts ICE with the other one, though there is a path', async () => {
+/** Both have credentials for a relay; `before` is how often their ICE was restarted. */
+async function onRelay() {
   const h = host();
   const g = guest();
   await pass();
   h.relay('guest', 1, server.relayed);
   g.relay('host', 1, server.relayed);
   const [a, b] = network.connections;
-  const before = [a!.restarts, b!.restarts];
+  return { h, g, a, b, before: [a!.restarts, b!.restarts] };
+}
+
+test('when a relay goes away, the host restarts ICE with the other one, though there is a path', async () => {
+  const { h, g, a, b, before } = await onRelay();
   const relayAt = (place: string) => [{ urls: [`stun:${place}`] }, { urls: [`turn:${place}`], username: 'v', credential: 'd' }];
   const next = relayAt('there');
   h.restart('guest', next);
@@ -268,13 +273,7 @@ test('when a relay goes away, the host restarts ICE with the other one, though t
 });
 
 test('a guest whose host hears nothing of it restarts ICE itself; a direct path stays', async () => {
-  const h = host();
-  const g = guest();
-  await pass();
-  h.relay('guest', 1, server.relayed);
-  g.relay('host', 1, server.relayed);
-  const [a, b] = network.connections;
-  const before = [a!.restarts, b!.restarts];
+  const { h, g, a, b, before } = await onRelay();
   g.restart('host', [{ urls: ['turn:there'], username: 'v', credential: 'd' }]);
   await pass(1500);
   expect([a!.restarts - before[0]!, b!.restarts - before[1]!]).toEqual([0, 1]);
