@@ -55,7 +55,7 @@ func mutations() []mutation {
 		{"identity without id", functions, "  storage_user_assigned_identity_id = azurerm_user_assigned_identity.app.id\n", "", byPolicy, "needs storage_user_assigned_identity_id"},
 		{"access keys", signalr, `local_auth_enabled                       = false`, `local_auth_enabled                       = true`, byPolicy, "access keys are on"},
 		{"role's name", "main.roles.tf", `"SignalR Service Owner"`, `"SignalR Servic Owner"`, byPolicy, "is not one that we give"},
-		{"key in the plan", "modules/vault/main.tf", "  value_wo         = var.azure_key_vault_id == null ? var.metered_key : one(ephemeral.azurerm_key_vault_secret.metered[*].value)\n  value_wo_version = var.metered_key_version\n", "  value            = \"in the clear\"\n", byPolicy, "value_wo is wanted"},
+		{"key in the plan", "modules/vault/main.tf", "  value_wo         = var.metered_key != null ? var.metered_key : one(ephemeral.azurerm_key_vault_secret.metered[*].value)\n  value_wo_version = var.metered_key_version\n", "  value            = \"in the clear\"\n", byPolicy, "value_wo is wanted"},
 		{"open vault", "modules/vault/main.tf", `default_action             = "Deny"`, `default_action             = "Allow"`, byPolicy, "must be Deny"},
 		{"upstream without a token", signalr, "    user_assigned_identity_id = var.upstream_audience\n", "", byPolicy, "anybody could send events"},
 	}

@@ -24,7 +24,7 @@ variable "metered_key" {
   default     = null
   ephemeral   = true
   sensitive   = true
-  description = "Metered's secret key, for the first set-up. Later give azure_key_vault_id instead."
+  description = "Metered's secret key, for the first set-up, and for a new key together with a higher metered_key_version. Otherwise give azure_key_vault_id."
 }
 
 variable "metered_key_version" {
@@ -42,7 +42,7 @@ variable "metered_key_version" {
 variable "azure_key_vault_id" {
   type        = string
   default     = null
-  description = "Resource id of a vault from whose secret meteredkey Metered's key is read, instead of from metered_key. For updates: the id in the output key_vault_id."
+  description = "Resource id of a vault from whose secret meteredkey Metered's key is read where metered_key is not given. For updates: the id in the output key_vault_id."
 }
 
 variable "signing_key" {

@@ -72,7 +72,7 @@ variable "metered_key" {
   default     = null
   ephemeral   = true
   sensitive   = true
-  description = "Metered's secret key, for the first set-up. Later give azure_key_vault_id instead."
+  description = "Metered's secret key, for the first set-up, and for a new key together with a higher metered_key_version. Otherwise give azure_key_vault_id."
 }
 
 variable "metered_key_version" {
@@ -84,7 +84,7 @@ variable "metered_key_version" {
 variable "azure_key_vault_id" {
   type        = string
   default     = null
-  description = "Id of the vault from whose secret meteredkey Metered's key is read, instead of from metered_key."
+  description = "Id of the vault from whose secret meteredkey Metered's key is read where metered_key is not given."
 }
 
 variable "signing_key_version" {

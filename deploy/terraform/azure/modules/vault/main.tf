@@ -46,7 +46,7 @@ resource "time_sleep" "roles" {
   }
 }
 
-# With azure_key_vault_id the key goes from vault to vault, through memory only.
+# Without metered_key the key goes from vault to vault, through memory only.
 ephemeral "azurerm_key_vault_secret" "metered" {
   count = var.azure_key_vault_id == null ? 0 : 1
 
@@ -59,7 +59,7 @@ resource "azurerm_key_vault_secret" "metered" {
 
   name             = "meteredkey"
   key_vault_id     = azurerm_key_vault.this.id
-  value_wo         = var.azure_key_vault_id == null ? var.metered_key : one(ephemeral.azurerm_key_vault_secret.metered[*].value)
+  value_wo         = var.metered_key != null ? var.metered_key : one(ephemeral.azurerm_key_vault_secret.metered[*].value)
   value_wo_version = var.metered_key_version
   content_type     = "Metered's secret key"
   tags             = var.tags

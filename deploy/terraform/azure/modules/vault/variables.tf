@@ -94,7 +94,7 @@ variable "metered_key_version" {
 variable "azure_key_vault_id" {
   type        = string
   default     = null
-  description = "Id of a vault from whose secret meteredkey the key is read, instead of from metered_key."
+  description = "Id of a vault from whose secret meteredkey the key is read where metered_key is not given."
 }
 
 variable "signing_key" {
