@@ -34,7 +34,7 @@ check: web/node_modules/.ready ## the quick gate: format, vet, staticcheck, arch
 	@scripts/vulncheck.sh $(GOVULNCHECK)
 	@echo 'check: ok'
 
-test: ## Go with -race, web, the real binary, real browsers; test-functions and test-infra are beside it
+test: ## Go with -race, web, the real binary, real browsers; test-infra and test-functions are beside it
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory check test-web build
 	@$(MAKE) --no-print-directory -j2 --output-sync=target BUILT=1 test-go test-realtime
@@ -69,7 +69,7 @@ functions-package: build ## bin/functions.zip, to deploy as a function app (on L
 test-infra: ## infrastructure, pipelines, static site: the real provider against a stand-in for Azure
 	@scripts/infra.sh test
 
-test-infra-full: ## the same, and each example applied, planned again, destroyed
+test-infra-full: ## the same by the whole provider, and each example applied, planned again, destroyed
 	@scripts/infra.sh test full
 
 bench: build ## start-up, relay, realtime service, memory of a 1 GB transfer: an hour or so (docs/benchmarks.md)

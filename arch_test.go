@@ -56,6 +56,7 @@ var imports = map[string]struct{ ours, modules []string }{
 	"internal/smoke":                  {nil, []string{"github.com/gobwas/ws", "github.com/pion/stun/v4", "github.com/pion/turn/v5"}},
 	"internal/armtest":                {nil, nil},
 	"deploy/terraform":                {nil, nil},
+	"deploy/terraform/tools/thin":     {nil, nil},
 	"internal/loop":                   {nil, []string{"golang.org/x/sys"}},
 	"internal/garbage":                {nil, nil},
 	"internal/liblog":                 {nil, []string{"go.uber.org/zap"}},

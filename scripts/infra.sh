@@ -4,7 +4,7 @@
 #
 #   scripts/infra.sh tools NAME… builds tools (tofu, opa, …), or finds them built; prints the folder they are in
 #   scripts/infra.sh test        format, validation, mocked tests, lint, policy, plans, mutations, pipelines
-#   scripts/infra.sh test full   the same, and each example applied, planned again and destroyed
+#   scripts/infra.sh test full   the same by the whole provider, and each example applied, planned again and destroyed
 #   scripts/infra.sh update      writes the golden files anew, by applying every example
 #
 # The tools are kept in $XDG_CACHE_HOME/causeway/infra, by version. The tests run in a network namespace
@@ -43,17 +43,17 @@ built() { [ -x "$1" ] && [ "$(cat "$1.key" 2>/dev/null)" = "$2" ]; }
 
 # module FOLDER PACKAGE FILE VERSION [LDFLAGS]: builds PACKAGE of deploy/terraform/tools/FOLDER into FILE.
 module() {
-  local folder=deploy/terraform/tools/$1 file=$3 key
+  local folder=deploy/terraform/tools/$1 key
   key="$4 $(go env GOVERSION) $(cat "$folder/go.mod" "$folder/go.sum" | sha256sum)"
-  if ! built "$file" "$key"; then
-    say "building $2 $4 (once; it takes minutes)"
-    mkdir -p "$(dirname "$file")"
-    rm -f "$file.key"
-    file=$(realpath -m "$file")
-    (cd "$folder" && GOWORK=off timed go build -mod=readonly "${quick[@]}" -ldflags "-s -w ${5:-}" -o "$file.new" "$2")
-    mv "$file.new" "$file" # who runs the old one goes on with it
-    echo "$key" >"$file.key"
-  fi
+  built "$3" "$key" || compile "$folder" "$2" "$3" "$4" "$key" "${5:-}"
+}
+
+compile() { # compile FOLDER PACKAGE FILE VERSION KEY LDFLAGS
+  say "building $2 $4 (once; it takes minutes)"
+  rm -f "$3.key"
+  (cd "$1" && GOWORK=off timed go build -mod=readonly "${quick[@]}" -ldflags "-s -w $6" -o "$3.new" "$2")
+  mv "$3.new" "$3" # who runs the old one goes on with it
+  echo "$5" >"$3.key"
 }
 
 # tool NAME: builds what is started by this name.
@@ -77,24 +77,52 @@ tool() {
   die "no tool is called $1"
 }
 
+# azurerm whole|thin: the provider, whole or with only the services that our resources are of (deploy/terraform/tools/thin).
+azurerm() {
+  local module=github.com/hashicorp/terraform-provider-azurerm tools=deploy/terraform/tools file=$bin/azurerm.$1 key source
+  local version_flag="-X $module/version.ProviderVersion=$azurerm_version"
+  if [ "$1" = whole ]; then
+    module azurerm "$module" "$file" "$azurerm_version" "$version_flag"
+    return
+  fi
+  key="$azurerm_version $(go env GOVERSION) $(
+    {
+      cat "$tools/azurerm/go.mod" "$tools/azurerm/go.sum" "$tools/thin/main.go"
+      grep -rhoE '"azurerm_\w+"' --include='*.tf' deploy/terraform | sort -u
+    } | sha256sum
+  )"
+  built "$file" "$key" && return
+  source=$(cd "$tools/azurerm" && GOWORK=off go mod download "$module" && GOWORK=off go list -m -f '{{.Dir}}' "$module")
+  rm -rf "$cache/thin"
+  go run "./$tools/thin" "$source" deploy/terraform "$cache/thin"
+  compile "$cache/thin" "$module" "$file" "$azurerm_version" "$key" "$version_flag"
+  rm -rf "$cache/thin"
+}
+
+# providers whole|thin: a folder of them, as OpenTofu wants it, and its settings to use them.
 providers() {
-  local mirror=$cache/mirror/registry.opentofu.org/hashicorp
-  module azurerm github.com/hashicorp/terraform-provider-azurerm \
-    "$mirror/azurerm/$azurerm_version/$platform/terraform-provider-azurerm_v$azurerm_version" "$azurerm_version" \
-    "-X github.com/hashicorp/terraform-provider-azurerm/version.ProviderVersion=$azurerm_version"
-  module time github.com/hashicorp/terraform-provider-time \
-    "$mirror/time/$time_version/$platform/terraform-provider-time_v$time_version" "$time_version"
+  local mirror=$cache/mirror.$1
+  azurerm "$1"
+  module time github.com/hashicorp/terraform-provider-time "$bin/time" "$time_version"
+  mirrored "$mirror" azurerm "$azurerm_version" "$bin/azurerm.$1"
+  mirrored "$mirror" time "$time_version" "$bin/time"
   # The mirror is asked under both names that the short source hashicorp/azurerm may stand for.
-  mkdir -p "$cache/mirror/registry.terraform.io"
-  ln -sfn ../registry.opentofu.org/hashicorp "$cache/mirror/registry.terraform.io/hashicorp"
-  cat >"$cache/tofurc" <<EOF
+  mkdir -p "$mirror/registry.terraform.io"
+  ln -sfn ../registry.opentofu.org/hashicorp "$mirror/registry.terraform.io/hashicorp"
+  cat >"$cache/tofurc.$1" <<EOF
 disable_checkpoint = true
 provider_installation {
   filesystem_mirror {
-    path = "$cache/mirror"
+    path = "$mirror"
   }
 }
 EOF
+}
+
+mirrored() { # mirrored MIRROR NAME VERSION FILE
+  local folder=$1/registry.opentofu.org/hashicorp/$2/$3/$platform
+  mkdir -p "$folder"
+  ln -f "$4" "$folder/terraform-provider-$2_v$3"
 }
 
 # build WHAT…: functions of the above, with their arguments as one word, one after the other; nobody else builds meanwhile.
@@ -123,9 +151,9 @@ isolated() {
   hosts=$(mktemp)
   {
     echo 127.0.0.1 localhost
-    # As internal/armtest and the examples' test values have them.
+    # As internal/armtest, the examples' test values and their own (terraform.tfvars.example) have them.
     echo 127.0.0.1 management.azure.test login.azure.test
-    for v in kv-causewaytst kv-causewaytstp kv-causewaytsteu kv-causewaytstus kv-causewaytstca; do echo "127.0.0.1 $v.vault.azure.net"; done
+    for v in kv-causewaytst kv-causewaytstp kv-causewaytsteu kv-causewaytstus kv-causewaytstca kv-causewayabc; do echo "127.0.0.1 $v.vault.azure.net"; done
   } >"$hosts"
   # shellcheck disable=SC2016
   unshare "${map[@]}" --net --mount bash -c '
@@ -133,17 +161,18 @@ isolated() {
 }
 
 run_tests() { # run_tests plan|full [TEST-FLAG…]
-  local test=$cache/infra.test
+  local test=$cache/infra.test provider=thin
+  [ "$1" = plan ] || provider=whole
   scripts/setup.sh infra
   # The provider takes the most, and its last part is one processor's.
   npm_tools &
   local npm=$!
-  build providers 'tool tofu' 'tool tflint' 'tool opa' 'tool actionlint' 'tool cyclonedx-gomod'
+  build "providers $provider" 'tool tofu' 'tool tflint' 'tool opa' 'tool actionlint' 'tool cyclonedx-gomod'
   wait "$npm"
   go test -c -o "$test" ./deploy/terraform
   go test ./internal/armtest
-  isolated env "PATH=$bin:$PATH" "TF_CLI_CONFIG_FILE=$cache/tofurc" CAUSEWAY_TEST_INFRA="$1" \
-    bash -c 'cd deploy/terraform && exec "$@"' in "$test" -test.v -test.parallel 6 -test.timeout 50m "${@:2}"
+  isolated env "PATH=$bin:$PATH" "TF_CLI_CONFIG_FILE=$cache/tofurc.$provider" CAUSEWAY_TEST_INFRA="$1" \
+    bash -c 'cd deploy/terraform && exec "$@"' in "$test" -test.v -test.parallel 12 -test.timeout 50m "${@:2}"
 }
 
 case ${1:-} in

@@ -47,6 +47,7 @@ type imageConfig struct {
 // environment. It is asked what the platform asks.
 func TestImage(t *testing.T) {
 	needInfra(t)
+	t.Parallel()
 	env := storage(t)
 	binary := filepath.Join(t.TempDir(), "causeway")
 	must(t, "../..", []string{"CGO_ENABLED=0"}, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "./cmd/causeway")

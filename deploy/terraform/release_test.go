@@ -145,6 +145,7 @@ func fakes(t *testing.T, programs map[string]string) string {
 // Only what is signed by our key, whole, and has its own bill of materials may be deployed.
 func TestReleaseIsVerified(t *testing.T) {
 	needInfra(t)
+	t.Parallel()
 	ours, theirs := newSigner(t), newSigner(t)
 	good := release(t, ours)
 	if out, err := run(t, ".", nil, "../pipelines/scripts/verify.sh", good, ours.file); err != nil {

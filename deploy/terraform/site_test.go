@@ -145,6 +145,7 @@ func TestSiteRefusals(t *testing.T) {
 // TestStaticWebAppsCLI serves the pages by Microsoft's own program, and looks at what comes.
 func TestStaticWebAppsCLI(t *testing.T) {
 	needInfra(t)
+	t.Parallel()
 	out, said, err := renderSite(t, twoRegions)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, said)
