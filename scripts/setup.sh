@@ -36,6 +36,7 @@ if [ "$1" = test ]; then
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need initdb postgresql
 else
   need unzip unzip
+  need jq jq
   need buildah buildah
 fi
 [ ${#packages[@]} -gt 0 ] || exit 0

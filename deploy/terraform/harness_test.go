@@ -117,6 +117,16 @@ func selfSigned(t *testing.T, names []string) (tls.Certificate, []byte) {
 func copyTree(t *testing.T, from string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "azure")
+	copyInto(t, from, to)
+	return to
+}
+
+// copyInto copies a file, or a folder with what is in it.
+func copyInto(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	err := filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -145,7 +155,6 @@ func copyTree(t *testing.T, from string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return to
 }
 
 // patience bounds one command of OpenTofu.

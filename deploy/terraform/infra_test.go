@@ -41,6 +41,7 @@ func TestLint(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	needInfra(t)
+	t.Parallel()
 	tree := copyTree(t, "azure")
 	for _, dir := range roots() {
 		root := initialized(t, tree, dir)
@@ -52,6 +53,7 @@ func TestValidate(t *testing.T) {
 
 func TestMocked(t *testing.T) {
 	needInfra(t)
+	t.Parallel()
 	root := initialized(t, copyTree(t, "azure"), ".")
 	out, err := run(t, root, plain(), "tofu", "test", "-test-directory=tests/unit")
 	if err != nil {
@@ -68,9 +70,11 @@ func lastLine(s string) string {
 	return s[strings.LastIndex(s, "\n")+1:]
 }
 
-// TestAzure is everything that asks the stand-in, side by side.
+// TestAzure is everything that asks the stand-in, side by side. Most of its time the provider waits for Azure to believe itself: for
+// roles and for the vault.
 func TestAzure(t *testing.T) {
 	needInfra(t)
+	t.Parallel()
 	a := serve(t)
 	t.Run("examples", func(t *testing.T) {
 		for _, e := range examples() {
@@ -91,6 +95,12 @@ func TestAzure(t *testing.T) {
 			t.Parallel()
 			testStrangers(t, a)
 		})
+		if full() { // it applies four times, and the provider waits at each
+			t.Run("guide", func(t *testing.T) {
+				t.Parallel()
+				walkThrough(t, a)
+			})
+		}
 	})
 }
 
@@ -143,7 +153,7 @@ func testExample(t *testing.T, a *azure, e example) {
 		t.Error("destroy asked for nothing")
 	}
 	for _, id := range a.Resources() {
-		if strings.Contains(id, e.subscription()) && !leftByAzure(id) {
+		if strings.Contains(id, e.subscription()) {
 			t.Errorf("%s is left", id)
 		}
 	}
@@ -169,9 +179,6 @@ func destroy(t *testing.T, a *azure, e example, root string) {
 	t.Helper()
 	must(t, root, a.env(), "tofu", "destroy", "-auto-approve", "-parallelism=30", "-var-file=test.tfvars.json")
 }
-
-// leftByAzure is what the stand-in added by itself to something that is gone.
-func leftByAzure(string) bool { return false }
 
 // noSecretIn looks for the key in a file, and in what is packed in it.
 func noSecretIn(t *testing.T, file string) {
