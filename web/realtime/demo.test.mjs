@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 import { HubConnectionBuilder } from '@microsoft/signalr';
 import { chromium } from 'playwright-core';
+import { args, executablePath } from '../e2e/lib/chromium.mjs';
 import { Server } from '../e2e/lib/server.mjs';
 import { Log, within } from './lib/conditions.mjs';
 import { scratch } from './lib/service.mjs';
@@ -79,10 +80,7 @@ describe('the example chat', () => {
   });
 
   test('two pages of another origin talk over the closed relay', { timeout: 120_000 }, async () => {
-    const browser = await chromium.launch({
-      executablePath: process.env.CAUSEWAY_CHROMIUM ?? '/usr/bin/chromium',
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-    });
+    const browser = await chromium.launch({ executablePath, args });
     try {
       const page = await browser.newPage();
       await page.goto(elsewhere.origin);

@@ -2,12 +2,8 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chromium, firefox } from 'playwright-core';
+import * as ours from './chromium.mjs';
 import { childWith } from './processes.mjs';
-
-const chromiumArgs = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync',
-];
 
 /** What Firefox would otherwise fetch in the background, where there is no network to fetch from. */
 const firefoxPrefs = {
@@ -71,9 +67,8 @@ export async function launch(kind, dir, { profile = false, args = [], namespace 
     const browser = await firefox.launch({ ...options, firefoxUserPrefs: firefoxPrefs });
     return new Browser(kind, childWith(marker), own, browser);
   }
-  let executablePath = process.env.CAUSEWAY_CHROMIUM ?? '/usr/bin/chromium';
-  if (namespace) executablePath = await inNamespace(namespace, executablePath, own);
-  const options = { ...common, executablePath, args: [...chromiumArgs, ...args] };
+  const executablePath = namespace ? await inNamespace(namespace, ours.executablePath, own) : ours.executablePath;
+  const options = { ...common, executablePath, args: [...ours.args, ...args] };
   if (profile) {
     const context = await chromium.launchPersistentContext(join(own, 'profile'), { ...options, acceptDownloads: true });
     return new Browser(kind, childWith(marker), own, undefined, context);

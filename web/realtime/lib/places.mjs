@@ -2,6 +2,7 @@
 import * as signalR from '@microsoft/signalr';
 import * as msgpack from '@microsoft/signalr-protocol-msgpack';
 import { chromium as playwright } from 'playwright-core';
+import { args, executablePath } from '../../e2e/lib/chromium.mjs';
 import { clientClass } from './client.mjs';
 
 const NodeClient = clientClass(signalR, msgpack);
@@ -50,10 +51,7 @@ function remote(handle) {
 
 /** A page of the app's origin, which is not the service's. */
 export async function inChromium(origin) {
-  const browser = await playwright.launch({
-    executablePath: process.env.CAUSEWAY_CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
+  const browser = await playwright.launch({ executablePath, args });
   const page = await browser.newPage();
   await page.goto(origin);
   await page.waitForFunction('window.Client');
