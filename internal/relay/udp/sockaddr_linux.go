@@ -123,11 +123,11 @@ func (b *control) putSegment(n, size int) int {
 func (b *control) get(n int) (segment int, local netip.Addr) {
 	for at := 0; at+unix.CmsgLen(0) <= n; {
 		h := b.hdr(at)
-		size := int(h.Len) - unix.CmsgLen(0)
-		if size < 0 || at+int(h.Len) > n {
+		if uint64(h.Len) < uint64(unix.CmsgLen(0)) || uint64(h.Len) > uint64(n-at) {
 			break
 		}
 		data := b[at+unix.CmsgLen(0) : at+int(h.Len)]
+		size := len(data)
 		switch {
 		case h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO && size >= 4:
 			segment = int(binary.NativeEndian.Uint32(data))
