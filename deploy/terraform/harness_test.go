@@ -41,7 +41,8 @@ func pipelineIdentity() armtest.Identity {
 	}
 }
 
-// needInfra skips where the tools and the namespace are not.
+// needInfra skips in a plain go test ./..., which has neither the tools nor the namespace. Nothing is lost by it: make test-infra, and
+// with it .ci/run, builds them and runs these tests without a skip.
 func needInfra(t *testing.T) {
 	t.Helper()
 	if os.Getenv("CAUSEWAY_TEST_INFRA") == "" {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -216,28 +217,44 @@ func startSWA(t *testing.T, dir string) string {
 	cmd := exec.CommandContext(t.Context(), swa, "start", dir, "--swa-config-location", dir, "--host", "127.0.0.1", "--port", port)
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), "NO_UPDATE_NOTIFIER=1", "SWA_CLI_INTERNAL_DEBUG=", "HOME="+cmd.Dir)
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
+	log := &announced{text: "emulator started at", seen: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = log, log
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // killed
+		<-ended // killed
 		if t.Failed() {
-			t.Logf("swa: %s", log.Bytes())
+			t.Logf("swa: %s", log.said.Bytes())
 		}
 	})
-	base := "http://" + address
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		res, err := http.Get(base)
-		if err == nil {
-			res.Body.Close()
-			return base
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the CLI does not come up: %v\n%s", err, log.Bytes())
-		}
+	select {
+	case <-log.seen:
+	case err := <-ended:
+		ended <- err
+		t.Fatalf("the CLI ended: %v", err)
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the CLI does not come up")
 	}
+	return "http://" + address
+}
+
+// announced keeps what a program says, and closes seen when text is in it. The program's end orders reading after writing.
+type announced struct {
+	said bytes.Buffer
+	text string
+	seen chan struct{}
+	once sync.Once
+}
+
+func (a *announced) Write(p []byte) (int, error) {
+	n, err := a.said.Write(p)
+	if bytes.Contains(a.said.Bytes(), []byte(a.text)) {
+		a.once.Do(func() { close(a.seen) })
+	}
+	return n, err
 }
